@@ -1,0 +1,190 @@
+"""The calls: what each of them puts into an event, and which arguments it cannot do without."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Any, ParamSpec
+
+from datalyr_core.encoding import plain
+from datalyr_core.errors import InvalidEvent
+from datalyr_core.event import Event, clean_event_id, clean_timestamp
+from datalyr_core.identity import new_anonymous_id
+
+P = ParamSpec("P")
+
+
+def track(
+    user_id: object,
+    event: object,
+    properties: object = None,
+    *,
+    anonymous_id: object = None,
+    event_id: object = None,
+    timestamp: object = None,
+) -> Event:
+    """Make the event of a `track` call.
+
+    Raises:
+        InvalidEvent: The name is no non-empty string, or an argument has a wrong type.
+    """
+    if not isinstance(event, str) or not event:
+        raise InvalidEvent(f"an event name must be a non-empty string, not {_shown(event)}")
+    return Event(
+        event=event,
+        user_id=clean_id(user_id, "user_id"),
+        anonymous_id=clean_id(anonymous_id, "anonymous_id") or new_anonymous_id(),
+        event_id=clean_event_id(event_id),
+        properties=_properties(properties),
+        timestamp=clean_timestamp(timestamp),
+    )
+
+
+def identify(user_id: object, traits: object = None, *, anonymous_id: object = None) -> Event:
+    """Make the event of an `identify` call, which needs a user id."""
+    return track(_required(user_id, "user_id"), "$identify", traits, anonymous_id=anonymous_id)
+
+
+def page(
+    user_id: object,
+    name: object = None,
+    properties: object = None,
+    *,
+    anonymous_id: object = None,
+    known: Mapping[str, Any] | None = None,
+) -> Event:
+    """Make the event of a `page` call.
+
+    Args:
+        user_id: The user, if there is one.
+        name: The page's name, which stands in for a missing URL.
+        properties: The caller's own, which win.
+        anonymous_id: The visitor.
+        known: What the request tells of the page.
+    """
+    known = known or {}
+    told = {**known, **({} if name is None else {"name": name}), **_properties(properties)}
+    if told.get("url") is None:
+        url = known.get("url") or name
+        if url is not None:
+            told["url"] = url
+    return track(user_id, "$pageview", told, anonymous_id=anonymous_id)
+
+
+def alias(new_user_id: object, previous_id: object = None, *, anonymous_id: object = None) -> Event:
+    """Make the event of an `alias` call, which needs the new id."""
+    new = _required(new_user_id, "new_user_id")
+    event = track(new, "$alias", anonymous_id=anonymous_id)
+    previous = clean_id(previous_id, "previous_id") or event.anonymous_id
+    # The ingest reads the camelCase pair, people read the other.
+    event.properties |= {
+        "new_user_id": new,
+        "previous_id": previous,
+        "userId": new,
+        "previousId": previous,
+    }
+    return event
+
+
+def group(
+    user_id: object, group_id: object, traits: object = None, *, anonymous_id: object = None
+) -> Event:
+    """Make the event of a `group` call, which needs a group id."""
+    told = _required(group_id, "group_id")
+    properties = {"groupId": group_id if isinstance(group_id, int) else told}
+    properties |= _properties(traits)
+    return track(user_id, "$group", properties, anonymous_id=anonymous_id)
+
+
+def track_purchase(
+    user_id: object,
+    value: object,
+    currency: object = None,
+    properties: object = None,
+    *,
+    anonymous_id: object = None,
+    event_id: object = None,
+    timestamp: object = None,
+) -> Event:
+    """Make the event of a `track_purchase` call, which needs a finite number."""
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
+        raise InvalidEvent(f"a purchase needs a number as its value, not {_shown(value)}")
+    if not math.isfinite(value):
+        raise InvalidEvent(f"a purchase needs a finite value, not {value}")
+    if currency is not None and not isinstance(currency, str):
+        raise InvalidEvent(f"a currency must be a string such as 'EUR', not {_shown(currency)}")
+    told = {**_properties(properties), "value": value, "currency": (currency or "USD").upper()}
+    return track(
+        user_id,
+        "purchase",
+        told,
+        anonymous_id=anonymous_id,
+        event_id=event_id,
+        timestamp=timestamp,
+    )
+
+
+def made(call: Callable[P, Event], *args: P.args, **kwargs: P.kwargs) -> Event:
+    """Make the event of a call, whatever the caller's values do when they are looked at.
+
+    Raises:
+        InvalidEvent: The call makes no event; nothing else.
+    """
+    try:
+        return call(*args, **kwargs)
+    except InvalidEvent:
+        raise
+    except Exception as error:
+        raise InvalidEvent(f"an argument cannot be read ({type(error).__name__})") from error
+
+
+def clean_id(value: object, name: str) -> str | None:
+    """Make an id a string.
+
+    Args:
+        value: A string, an int, a UUID, or an object whose `str()` is its id.
+        name: The argument's name, for the message.
+
+    Returns:
+        The string, or None for None and the empty string. Zero is an id.
+
+    Raises:
+        InvalidEvent: The value is of a type that is never an id.
+    """
+    if value is None:
+        return None
+    if type(value) is str:
+        return value or None
+    if isinstance(value, bool | float | bytes | Mapping | list | tuple | set | frozenset):
+        raise InvalidEvent(f"{name} must be a string, an int or a UUID, not {_shown(value)}")
+    return str(value) or None
+
+
+def _required(value: object, name: str) -> str:
+    """Return an id that a call cannot do without."""
+    told = clean_id(value, name)
+    if told is None:
+        raise InvalidEvent(f"{name} is required")
+    return told
+
+
+def _properties(value: object) -> dict[str, Any]:
+    """Copy the caller's properties, so that a later change to them changes nothing here."""
+    if value is None:
+        return {}
+    if isinstance(value, Mapping):
+        return dict(value)
+    told = plain(value)  # a dataclass or a model is as good as a mapping
+    if isinstance(told, dict):
+        return told
+    raise InvalidEvent(f"properties must be a mapping, not {_shown(value)}")
+
+
+def _shown(value: object) -> str:
+    """Show a bad value in a message, without letting it flood the log."""
+    try:
+        text = repr(value)
+    except Exception:
+        text = "a value"
+    return f"{text[:60]} ({type(value).__name__})"

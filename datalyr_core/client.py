@@ -1,0 +1,366 @@
+"""The client: one per process. It brings the parts of core together."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+import weakref
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Any, Self
+
+from datalyr_core import calls, lifecycle
+from datalyr_core.config import Config
+from datalyr_core.delivery.base import Transport
+from datalyr_core.errors import InvalidEvent
+from datalyr_core.event import DropReason, Event, Timestamp
+from datalyr_core.hooks import Hooks
+from datalyr_core.identity import new_anonymous_id
+from datalyr_core.outbox.memory import MemoryOutbox
+from datalyr_core.sender import Sender
+from datalyr_core.tracker import Tracker
+from datalyr_core.web_request import WebRequest
+
+logger = logging.getLogger("datalyr")
+
+Properties = Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Stats:
+    """Count what became of events, at one moment.
+
+    Attributes:
+        accepted: Taken in.
+        delivered: Taken by the ingest.
+        retried: Sends that were tried again.
+        waiting: Accepted, and neither delivered nor dropped yet.
+        dropped: Given up, by reason.
+    """
+
+    accepted: int
+    delivered: int
+    retried: int
+    waiting: int
+    dropped: Mapping[str, int]
+
+
+class Datalyr:
+    """Send events to Datalyr from this process.
+
+    Calls return the event id at once, or None when the event was dropped; they wait for
+    nothing and raise nothing. Delivery happens in background threads, which start with the
+    first event. After a fork the child begins anew: what waits stays with the parent.
+    """
+
+    def __init__(self, api_key: str | Config | None = None, **options: Any) -> None:
+        """Make a client.
+
+        Args:
+            api_key: The key (`dk_…`), or a whole `Config`.
+            **options: The options of `Config`.
+
+        Raises:
+            ConfigurationError: Something is wrong with the options; it names everything.
+        """
+        if isinstance(api_key, Config):
+            self.config = replace(api_key, **options) if options else api_key
+        else:
+            self.config = Config.from_mapping(options, api_key=api_key)
+        self._closed = False
+        self._begin()
+        if self.config.enabled:
+            lifecycle.register(self, self._sender)
+
+    @classmethod
+    def from_env(cls, **options: Any) -> Self:
+        """Make a client from the environment's `DATALYR_<OPTION>` variables.
+
+        Args:
+            **options: Options that win over the environment's.
+
+        Raises:
+            ConfigurationError: Something is wrong with the options; it names everything.
+        """
+        return cls(Config.from_env(**options))
+
+    def __repr__(self) -> str:
+        """Show the configuration, without the key."""
+        return f"<{type(self).__name__} {self.config!r}>"
+
+    # Calls
+
+    def track(
+        self,
+        user_id: object = None,
+        event: str | None = None,
+        properties: Properties = None,
+        *,
+        anonymous_id: object = None,
+        event_id: str | None = None,
+        timestamp: Timestamp = None,
+    ) -> str | None:
+        """Track an event.
+
+        Args:
+            user_id: The user, if known: a string, an int or a UUID.
+            event: The event's name.
+            properties: What there is to say of it.
+            anonymous_id: The visitor's id; a fresh one by default.
+            event_id: The de-duplication key; give a redelivered event the same one.
+            timestamp: When it happened, if not now: ISO 8601, epoch seconds, a datetime.
+        """
+        return self._call(
+            calls.track,
+            user_id,
+            event,
+            properties,
+            anonymous_id=anonymous_id,
+            event_id=event_id,
+            timestamp=timestamp,
+        )
+
+    def identify(
+        self, user_id: object, traits: Properties = None, *, anonymous_id: object = None
+    ) -> str | None:
+        """Say who a user is: their traits, and which visitor they are."""
+        return self._call(calls.identify, user_id, traits, anonymous_id=anonymous_id)
+
+    def page(
+        self,
+        user_id: object = None,
+        name: str | None = None,
+        properties: Properties = None,
+        *,
+        anonymous_id: object = None,
+    ) -> str | None:
+        """Track a page view; give its URL as the property `url`."""
+        return self._call(calls.page, user_id, name, properties, anonymous_id=anonymous_id)
+
+    def alias(
+        self, new_user_id: object, previous_id: object = None, *, anonymous_id: object = None
+    ) -> str | None:
+        """Tie a new user id to a previous id, by default to the visitor's."""
+        return self._call(calls.alias, new_user_id, previous_id, anonymous_id=anonymous_id)
+
+    def group(
+        self,
+        user_id: object,
+        group_id: object,
+        traits: Properties = None,
+        *,
+        anonymous_id: object = None,
+    ) -> str | None:
+        """Say that a user belongs to a group."""
+        return self._call(calls.group, user_id, group_id, traits, anonymous_id=anonymous_id)
+
+    def track_purchase(
+        self,
+        user_id: object,
+        value: object,
+        currency: str | None = None,
+        properties: Properties = None,
+        *,
+        anonymous_id: object = None,
+        event_id: str | None = None,
+        timestamp: Timestamp = None,
+    ) -> str | None:
+        """Track a purchase; `value` is a finite number, `currency` defaults to USD."""
+        return self._call(
+            calls.track_purchase,
+            user_id,
+            value,
+            currency,
+            properties,
+            anonymous_id=anonymous_id,
+            event_id=event_id,
+            timestamp=timestamp,
+        )
+
+    def get_anonymous_id(self) -> str:
+        """Make a fresh anonymous id, for a visitor whose id you keep yourself."""
+        return new_anonymous_id()
+
+    # Requests
+
+    def tracker(self, request: WebRequest) -> Tracker:
+        """Make the tracker of a request."""
+        return Tracker(request, self.config, self._accept, self._drop, self)
+
+    # Delivery
+
+    def flush(self, timeout: float | None = None) -> bool:
+        """Wait until what was accepted is delivered or dropped.
+
+        It gives up when a whole pass over what waits delivers nothing.
+
+        Args:
+            timeout: Seconds to wait at most.
+
+        Returns:
+            True when everything was delivered.
+        """
+        self._notice_fork()
+        return self._sender.flush(timeout)
+
+    def close(self, timeout: float | None = None) -> bool:
+        """Deliver what waits, within a time, and end for good.
+
+        What is left then is dropped as `close_timeout`. Calling it again is harmless, and
+        callers at the same time wait for the same end.
+
+        Args:
+            timeout: Seconds; the option `close_timeout` by default.
+
+        Returns:
+            True when everything was delivered.
+        """
+        self._notice_fork()
+        deadline = time.monotonic() + (self.config.close_timeout if timeout is None else timeout)
+        self._closed = True
+        clean = self._sender.stop(deadline)
+        lifecycle.forget(self, self._sender)
+        close = getattr(self._transport, "close", None)
+        if callable(close) and self._owns_transport:
+            close()
+        return clean
+
+    async def aflush(self, timeout: float | None = None) -> bool:  # noqa: ASYNC109 - as flush
+        """Do as `flush`, without blocking the event loop."""
+        return await _in_thread(self.flush, timeout)
+
+    async def aclose(self, timeout: float | None = None) -> bool:  # noqa: ASYNC109 - as close
+        """Do as `close`, without blocking the event loop."""
+        return await _in_thread(self.close, timeout)
+
+    def __enter__(self) -> Self:
+        """Return the client."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the client."""
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        """Return the client."""
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the client without blocking the event loop."""
+        await self.aclose()
+
+    @property
+    def closed(self) -> bool:
+        """Tell whether `close` was called."""
+        return self._closed
+
+    @property
+    def stats(self) -> Stats:
+        """Count what became of this process's events so far."""
+        self._notice_fork()
+        return Stats(
+            accepted=self._outbox.accepted,
+            delivered=self._sender.delivered,
+            retried=self._sender.retried,
+            waiting=len(self._outbox),
+            dropped=self._hooks.dropped(),
+        )
+
+    # How
+
+    def _begin(self) -> None:
+        """Make the parts; again in a forked child, where none of the parent's may be used."""
+        self._pid = os.getpid()
+        self._hooks = Hooks(self.config)
+        self._outbox = MemoryOutbox(self.config.max_queue_size)
+        self._transport, self._owns_transport = _transport(self.config)
+        self._sender = Sender(self.config, self._outbox, self._transport, self._hooks)
+        # A client that is forgotten must not keep its threads; see Sender.retire.
+        weakref.finalize(self, self._sender.retire).atexit = False
+        self._warned_nobody = False
+
+    def after_fork(self) -> None:
+        """Begin anew in a forked child."""
+        self.config = _without_inherited_client(self.config)
+        self._begin()
+        if self.config.enabled and not self._closed:
+            lifecycle.register(self, self._sender)
+
+    def _notice_fork(self) -> None:
+        """Notice a fork that ran no fork hooks, as uWSGI's does not."""
+        if self._pid != os.getpid():
+            self.after_fork()
+
+    def _call(self, call: Callable[..., Event], *args: object, **kwargs: object) -> str | None:
+        try:
+            event = calls.made(call, *args, **kwargs)
+        except InvalidEvent as problem:
+            name = next((arg for arg in args if isinstance(arg, str)), "")
+            self._drop(Event(name), DropReason.VALIDATION_ERROR, str(problem))
+            return None
+        if event.user_id is None and not kwargs["anonymous_id"]:
+            self._hooks.warn_once(
+                "an event has neither a user id nor an anonymous id, so it belongs to nobody"
+            )
+        return self._accept(event)
+
+    def _accept(self, event: Event) -> str | None:
+        """Take an event in; the end of every call, and the only way into the outbox."""
+        self._notice_fork()
+        if self._closed:
+            self._drop(event, DropReason.CLOSED, "the client is closed; close it at the very end")
+            return None
+        if not self.config.enabled:
+            return event.event_id
+        changed = self._hooks.before_send(event)
+        if changed is None:
+            self._drop(event, DropReason.BEFORE_SEND, "before_send returned None")
+            return None
+        if self.config.debug:
+            logger.debug("tracked %r", changed)
+        return changed.event_id if self._sender.put(changed.to_body()) else None
+
+    def _drop(self, event: Event, reason: DropReason, why: str) -> None:
+        self._hooks.drop([event], reason, why)
+
+
+def _transport(config: Config) -> tuple[Transport, bool]:
+    """Make the transport, and tell whether it is ours to close."""
+    if config.transport != "httpx":
+        given: Transport = config.transport
+        return given, False
+    # Imported only where it is needed, and never by a thread: a fork in the middle of an
+    # import leaves the child with a module that is never finished.
+    from datalyr_core.delivery.http import HttpTransport
+
+    return HttpTransport(config), True
+
+
+def _without_inherited_client(config: Config) -> Config:
+    if config.http_client is None:
+        return config
+    logger.warning(
+        "http_client was made before a fork and its connections are the parent's; "
+        "this process uses a client of its own"
+    )
+    return replace(config, http_client=None)
+
+
+async def _in_thread(wait: Callable[[float | None], bool], timeout: float | None) -> bool:  # noqa: ASYNC109 - it is passed on
+    import anyio.to_thread  # heavy, and no use to synchronous applications
+
+    # A place of its own: the application's threads may all be taken.
+    own_place = anyio.CapacityLimiter(1)
+    return await anyio.to_thread.run_sync(wait, timeout, limiter=own_place)

@@ -1,0 +1,136 @@
+"""The event: the envelope that each call fills, its ids and its time."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+
+import orjson
+
+from datalyr_core.encoding import encode, well_formed
+from datalyr_core.identity import new_id
+from datalyr_core.version import __version__
+
+Timestamp = str | float | Decimal | datetime | date | None
+
+LIBRARY = "datalyr-python"
+MAX_EVENT_ID = 256  # UTF-16 code units, as the Node SDK counts
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class DropReason(StrEnum):
+    """Say why an event was given up for good."""
+
+    VALIDATION_ERROR = "validation_error"
+    QUEUE_OVERFLOW = "queue_overflow"
+    PERMANENT_CLIENT_ERROR = "permanent_client_error"
+    MAX_FLUSH_ATTEMPTS = "max_flush_attempts"
+    CLOSE_TIMEOUT = "close_timeout"
+    CLOSED = "closed"
+    CONSENT = "consent"
+    BEFORE_SEND = "before_send"
+
+
+def _context() -> dict[str, Any]:
+    return {"library": LIBRARY, "version": __version__, "source": "api", "schema_version": 1}
+
+
+@dataclass(slots=True)
+class Event:
+    """Hold one event, as hooks see it; `before_send` may change it.
+
+    Attributes:
+        event: The event's name.
+        user_id: The user's id, or None when unknown.
+        anonymous_id: The visitor's id.
+        event_id: The ingest's de-duplication key.
+        properties: What the caller said of the event.
+        context: Which library sent it.
+        timestamp: When it happened: ISO 8601, UTC, milliseconds.
+    """
+
+    event: str
+    user_id: str | None = None
+    anonymous_id: str = ""
+    event_id: str = ""
+    properties: dict[str, Any] = field(default_factory=dict)
+    context: dict[str, Any] = field(default_factory=_context)
+    timestamp: str = ""
+
+    def to_body(self) -> bytes:
+        """Encode the event as the ingest takes it."""
+        properties = {**self.properties, "anonymous_id": self.anonymous_id}
+        wire: dict[str, Any] = {"event": self.event}
+        if self.user_id is not None:
+            wire["userId"] = self.user_id
+        wire["anonymousId"] = self.anonymous_id
+        wire["eventId"] = self.event_id
+        wire["properties"] = properties
+        wire["context"] = self.context
+        wire["timestamp"] = self.timestamp
+        return encode(wire)
+
+    @classmethod
+    def from_body(cls, body: bytes) -> Event:
+        """Read an event back from its body."""
+        wire = orjson.loads(body)
+        return cls(
+            wire["event"],
+            wire.get("userId"),
+            wire["anonymousId"],
+            wire["eventId"],
+            wire["properties"],
+            wire["context"],
+            wire["timestamp"],
+        )
+
+
+def clean_event_id(value: object) -> str:
+    """Return the caller's event id, shortened where it is over-long, or a fresh one."""
+    if not isinstance(value, str) or not value.strip():
+        return new_id()
+    if value.isascii() and len(value) <= MAX_EVENT_ID:
+        return value
+    value = well_formed(value)
+    units = value.encode("utf-16-le")
+    if len(units) <= 2 * MAX_EVENT_ID:
+        return value
+    digest = hashlib.sha256(value.encode()).hexdigest()
+    prefix = units[: 2 * (MAX_EVENT_ID - len(digest) - 1)].decode("utf-16-le", "replace")
+    return f"{prefix}-{digest}"
+
+
+def clean_timestamp(value: object) -> str:
+    """Write a moment as ISO 8601 in UTC, cut to milliseconds; what is no moment is now."""
+    moment = None
+    if value is not None and not isinstance(value, bool):
+        try:
+            moment = _moment(value)
+        except (ValueError, OverflowError, ArithmeticError, OSError):
+            moment = None  # no date, or none that a year of four digits can hold
+    moment = moment or datetime.now(UTC)
+    return moment.isoformat(timespec="milliseconds")[:-6] + "Z"
+
+
+def _moment(value: object) -> datetime | None:
+    if isinstance(value, int | float | Decimal):
+        milliseconds = value * 1000 if value < 1e12 else value
+        return _EPOCH + timedelta(milliseconds=int(milliseconds))
+    if isinstance(value, str):
+        value = _read_iso(value.strip())
+    if isinstance(value, datetime):
+        return value.astimezone(UTC)  # a naive one is local time, as in the standard library
+    if isinstance(value, date):
+        return datetime(value.year, value.month, value.day, tzinfo=UTC)
+    return None
+
+
+def _read_iso(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        return datetime.fromisoformat(text)

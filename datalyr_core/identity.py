@@ -1,0 +1,93 @@
+"""Who a visitor is: fresh ids, and the id that a browser sent.
+
+The rules are those of the browser SDK, which writes the cookie: of two cookies of one name
+the first counts, and values are percent-encoded. Frameworks disagree on both, so the raw
+header is read here, the same way for all of them.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from urllib.parse import quote, unquote_to_bytes
+
+VISITOR_COOKIE = "__dl_visitor_id"
+COOKIE_MAX_AGE = 31_536_000  # a year, in seconds
+
+_VISIBLE_ASCII = re.compile(r"[\x21-\x7e]{1,256}\Z")
+_PERCENT_ENCODED = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
+
+
+def new_id() -> str:
+    """Make a random UUID (version 4, RFC 9562).
+
+    It asks the operating system each time: a pool of random numbers would be the same in
+    two processes after a fork, and so would the ids of two visitors.
+    """
+    raw = bytearray(os.urandom(16))
+    raw[6] = raw[6] & 0x0F | 0x40
+    raw[8] = raw[8] & 0x3F | 0x80
+    text = raw.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def new_anonymous_id() -> str:
+    """Make a fresh anonymous id, in the form that the browser SDK gives one."""
+    return f"anon_{new_id()}"
+
+
+def usable_id(value: str | None) -> str | None:
+    """Return an id that a client sent, or None unless it is 1 to 256 visible ASCII characters."""
+    return value if value is not None and _VISIBLE_ASCII.match(value) else None
+
+
+def read_cookie(header: str | None, name: str) -> str | None:
+    """Find a cookie in a raw `Cookie` header.
+
+    Args:
+        header: The header's value; several header lines are joined with "; ".
+        name: The cookie's name, as it stands in the header.
+
+    Returns:
+        The first value under that name, percent-decoded, or None.
+    """
+    if not header or name not in header:  # most requests: no need to split anything
+        return None
+    for pair in header.split(";"):
+        key, separator, value = pair.partition("=")
+        if separator and key.strip() == name:
+            return _percent_decoded(value.strip())
+    return None
+
+
+def _percent_decoded(value: str) -> str:
+    """Decode each percent-encoded run that is UTF-8; leave a malformed one as it stands."""
+    return _PERCENT_ENCODED.sub(_decoded_run, value) if "%" in value else value
+
+
+def _decoded_run(run: re.Match[str]) -> str:
+    try:
+        return unquote_to_bytes(run[0]).decode()
+    except UnicodeDecodeError:
+        return run[0]
+
+
+def visitor_cookie(name: str, anonymous_id: str, *, domain: str | None, secure: bool) -> str:
+    """Write the `Set-Cookie` value that the browser SDK would write.
+
+    Args:
+        name: The cookie's name.
+        anonymous_id: The visitor's id.
+        domain: The site's root domain, or None for the host alone.
+        secure: Whether the page came over https.
+
+    Returns:
+        The header's value; without `HttpOnly`, since the browser SDK reads the cookie.
+    """
+    parts = [f"{name}={quote(anonymous_id, safe='')}", "Path=/", f"Max-Age={COOKIE_MAX_AGE}"]
+    parts.append("SameSite=Lax")
+    if domain:
+        parts.append(f"Domain={domain}")
+    if secure:
+        parts.append("Secure")
+    return "; ".join(parts)

@@ -1,0 +1,210 @@
+"""What a value must be to be an option: checks that clamp, convert, or say what to write.
+
+A check takes a value and returns the value to use with a warning, or raises `Problem`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping
+from ipaddress import ip_address
+from typing import Any
+from urllib.parse import urlsplit
+
+Check = Callable[[Any], tuple[Any, str | None]]
+
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")  # RFC 9110, 5.6.2
+_DOMAIN = re.compile(r"\.?[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*\Z")
+_KEY = re.compile(r"[\x21-\x7e]+\Z")
+_TRUE = {"1", "true", "yes", "on"}
+_FALSE = {"0", "false", "no", "off", ""}
+
+
+class Problem(Exception):
+    """Say what is wrong with a value and what to write instead."""
+
+
+def whole(low: int, high: int) -> Check:
+    """Accept a whole number, clamped to a range."""
+
+    def check(value: Any) -> tuple[int, str | None]:
+        number = _number(value)
+        if number != int(number):
+            raise Problem(f"is {value!r}; write a whole number from {low} to {high}")
+        return _clamped(int(number), low, high, "")
+
+    return check
+
+
+def seconds(low: float, high: float) -> Check:
+    """Accept a number of seconds, clamped to a range."""
+
+    def check(value: Any) -> tuple[float, str | None]:
+        return _clamped(_number(value), low, high, " seconds")
+
+    return check
+
+
+def flag(value: Any) -> tuple[bool, str | None]:
+    """Accept a boolean, or one of the words that mean one."""
+    if isinstance(value, bool):
+        return value, None
+    word = str(value).strip().lower()
+    if word in _TRUE | _FALSE and isinstance(value, str | int):
+        return word in _TRUE, None
+    raise Problem(f"is {value!r}; write True or False")
+
+
+def api_key(value: Any) -> tuple[str | None, str | None]:
+    """Accept a key that an HTTP header can carry; no message shows it."""
+    if value is None or value == "":
+        return None, None
+    if not isinstance(value, str):
+        raise Problem(f"is a {type(value).__name__}; write the key as a string (dk_…)")
+    value = value.strip()
+    if not _KEY.match(value):
+        raise Problem("holds a character that no key has; copy it again (dk_…)")
+    return value, None
+
+
+def url(value: Any) -> tuple[str, str | None]:
+    """Accept an http(s) URL."""
+    advice = "write a URL such as 'https://ingest.datalyr.com/track'"
+    try:
+        parts = urlsplit(value if isinstance(value, str) else "")
+        good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        good = False
+    if not good or re.search(r"[\x00-\x20\x7f]", value):
+        raise Problem(f"is {value!r}; {advice}")
+    return value, None
+
+
+def is_loopback(name: str) -> bool:
+    """Tell whether a host name is this machine."""
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def is_private(host: str) -> bool:
+    """Tell whether nobody on the way can read what is sent: https, or this machine alone."""
+    parts = urlsplit(host)
+    return parts.scheme == "https" or is_loopback(parts.hostname or "")
+
+
+def function(value: Any) -> tuple[Any, str | None]:
+    """Accept a plain callable, or None."""
+    if value is not None and not callable(value):
+        raise Problem(f"is {value!r}; write a function, without quotes or brackets")
+    if inspect.iscoroutinefunction(value):
+        raise Problem(f"is the async function {value.__qualname__}; write a plain one")
+    return value, None
+
+
+def transport(value: Any) -> tuple[Any, str | None]:
+    """Accept the name of a transport, or an object that can send."""
+    if value == "httpx" or callable(getattr(value, "send", None)):
+        return value, None
+    raise Problem(f"is {value!r}; write 'httpx', or give an object with send(body) -> Reply")
+
+
+def http_client(value: Any) -> tuple[Any, str | None]:
+    """Accept an httpx-style client with a synchronous interface."""
+    if value is None:
+        return None, None
+    if inspect.iscoroutinefunction(getattr(value, "send", None)):
+        raise Problem(f"is an async {type(value).__name__}; give an httpx.Client")
+    if all(callable(getattr(value, name, None)) for name in ("build_request", "send")):
+        return value, None
+    raise Problem(f"is a {type(value).__name__}; give an httpx.Client or one like it")
+
+
+def one_of(*words: str) -> Check:
+    """Accept one of some words."""
+
+    def check(value: Any) -> tuple[str, str | None]:
+        if value not in words:
+            raise Problem(f"is {value!r}; write {' or '.join(map(repr, words))}")
+        return value, None
+
+    return check
+
+
+def names(*allowed: str) -> Check:
+    """Accept some names, as a sequence or as one string with commas."""
+
+    def check(value: Any) -> tuple[tuple[str, ...], str | None]:
+        given = _listed(value)
+        if given is None or not set(given) <= set(allowed):
+            raise Problem(f"is {value!r}; write a list out of {', '.join(allowed)}")
+        return given, None
+
+    return check
+
+
+def paths(value: Any) -> tuple[Any, str | None]:
+    """Accept a callable, or paths that begin with a slash."""
+    if callable(value):
+        return function(value)
+    given = _listed(value)
+    if given is None or not all(path.startswith("/") for path in given):
+        raise Problem(f"is {value!r}; write paths such as ['/healthz', '/static/'], or a function")
+    return given, None
+
+
+def text(value: Any) -> tuple[str, str | None]:
+    """Accept a string."""
+    if not isinstance(value, str) or not value:
+        raise Problem(f"is {value!r}; write a string")
+    return value, None
+
+
+def token(value: Any) -> tuple[str, str | None]:
+    """Accept the name of a cookie or a header."""
+    if not isinstance(value, str) or not _TOKEN.match(value):
+        raise Problem(f"is {value!r}; write a name such as '__dl_visitor_id'")
+    return value, None
+
+
+def domain(value: Any) -> tuple[str, str | None]:
+    """Accept a cookie's domain."""
+    if not isinstance(value, str) or not _DOMAIN.match(value):
+        raise Problem(f"is {value!r}; write a domain such as 'example.com'")
+    return value, None
+
+
+def optional(check: Check) -> Check:
+    """Accept None, or what another check accepts."""
+    return lambda value: (None, None) if value is None else check(value)
+
+
+def _number(value: Any) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if isinstance(value, bool) or not math.isfinite(number):
+        raise Problem(f"is {value!r}; write a number")
+    return number
+
+
+def _clamped(value: Any, low: float, high: float, unit: str) -> tuple[Any, str | None]:
+    used = min(max(value, low), high)
+    if used == value:
+        return value, None
+    return type(value)(used), f"is out of range ({low} to {high}{unit}); {used}{unit} is used"
+
+
+def _listed(value: Any) -> tuple[str, ...] | None:
+    if isinstance(value, str):
+        value = [part.strip() for part in value.split(",") if part.strip()]
+    if isinstance(value, Mapping) or not isinstance(value, Iterable):
+        return None
+    given = tuple(value)
+    return given if all(isinstance(part, str) for part in given) else None

@@ -1,0 +1,190 @@
+"""The sender: a few threads that carry events from the outbox to the transport."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from functools import partial
+
+from datalyr_core import lifecycle
+from datalyr_core.config import Config
+from datalyr_core.delivery.base import Transport
+from datalyr_core.dispatcher import Answer, Dispatcher, Lease
+from datalyr_core.errors import TransportError
+from datalyr_core.event import DropReason
+from datalyr_core.hooks import Hooks
+from datalyr_core.outbox.base import Entry, Outbox
+
+logger = logging.getLogger("datalyr")
+
+
+class Sender:
+    """Deliver what is in an outbox, in daemon threads that start with the first event."""
+
+    def __init__(self, config: Config, outbox: Outbox, transport: Transport, hooks: Hooks) -> None:
+        """Bring the parts together."""
+        self.exit_timeout = config.exit_timeout
+        self._config = config
+        self._outbox = outbox
+        self._transport = transport
+        self._hooks = hooks
+        self._dispatcher = Dispatcher(config, outbox, hooks)
+        self._threads: set[threading.Thread] = set()
+        self._stopping = self._retired = self._exiting = False
+
+    @property
+    def delivered(self) -> int:
+        """Return how many events the ingest took."""
+        return self._dispatcher.delivered
+
+    @property
+    def retried(self) -> int:
+        """Return how many sends were tried again."""
+        return self._dispatcher.retried
+
+    # Taking in
+
+    def put(self, body: bytes) -> bool:
+        """Take an event; False if the sender was stopped meanwhile."""
+        evicted = self._outbox.put(body)
+        if evicted:
+            self._give_up(evicted, DropReason.QUEUE_OVERFLOW, "the queue is full")
+        if self._stopping:  # closed between the caller's check and now
+            self._give_up(self._outbox.abandon(), DropReason.CLOSED, "the client is closed")
+            return False
+        if self._exiting or not (self._threads or self._add_thread()):
+            # No thread will come after this one: it delivers before it goes on.
+            self.finish(time.monotonic() + self.exit_timeout)
+        elif self._outbox.waiting >= self._config.flush_at and self._dispatcher.idle:
+            self._dispatcher.wake()
+        return True
+
+    # Waiting for delivery
+
+    def flush(self, timeout: float | None) -> bool:
+        """Wait until all is delivered or dropped, or a whole pass delivers nothing.
+
+        Args:
+            timeout: Seconds to wait at most, or None.
+
+        Returns:
+            True when everything was delivered.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        lost = self._dispatcher.lost
+        while self._dispatcher.unfinished():
+            delivered = self.delivered
+            if not self._pass(deadline, hurry=True) or self.delivered == delivered:
+                break
+        return not self._dispatcher.unfinished() and self._dispatcher.lost == lost
+
+    def stop(self, deadline: float) -> bool:
+        """Deliver until the deadline, on the monotonic clock, then end for good.
+
+        Returns:
+            True when everything was delivered.
+        """
+        lost = self._dispatcher.lost
+        self._drain(deadline)
+        self._stopping = True
+        self._dispatcher.wake()
+        self._give_up_rest("close() came to its time-out")
+        return self._dispatcher.lost == lost
+
+    def finish(self, deadline: float) -> None:
+        """Deliver until the deadline, since the process ends; events may still come."""
+        self._exiting = True
+        self._drain(deadline)
+        self._give_up_rest("the process ends and the ingest did not take them in time")
+
+    def retire(self) -> None:
+        """Deliver what is left and end, since no client is there any more.
+
+        It takes no lock: the garbage collector calls it, at any moment.
+        """
+        self._retired = True
+
+    def _drain(self, deadline: float) -> None:
+        """Make passes until nothing is left, however often they fail."""
+        hurry = True
+        while self._dispatcher.unfinished() and time.monotonic() < deadline:
+            self._pass(deadline, hurry=hurry)
+            hurry = False
+
+    def _pass(self, deadline: float | None, *, hurry: bool) -> bool:
+        """Have a whole pass made; False if the deadline came first."""
+        number = self._dispatcher.want_pass(hurry=hurry)
+        own = threading.current_thread() in self._threads  # a hook that closes the client
+        if own or not (self._threads or self._add_thread()):
+            return self._help(number, deadline)
+        return self._dispatcher.wait_for_pass(number, deadline)
+
+    def _help(self, number: int, deadline: float | None) -> bool:
+        """Make a pass in the calling thread, since no other can make it."""
+        is_over = partial(self._dispatcher.pass_is_over, number)
+        self._limit_transport(deadline)
+        while lease := self._dispatcher.next(is_over, joining=False, deadline=deadline):
+            self._send(lease)
+        self._limit_transport(None)
+        return is_over()
+
+    def _limit_transport(self, deadline: float | None) -> None:
+        """Tell a transport that can be told by when its answers must be there."""
+        if hasattr(self._transport, "deadline"):
+            self._transport.deadline = deadline
+
+    def _give_up_rest(self, why: str) -> None:
+        left = self._outbox.abandon()
+        if left:
+            self._give_up(left, DropReason.CLOSE_TIMEOUT, f"{why}; {len(left)} are lost")
+
+    def _give_up(self, entries: Sequence[Entry], reason: DropReason, why: str) -> None:
+        self._dispatcher.lose(len(entries))
+        self._hooks.drop([entry.event for entry in entries], reason, why)
+
+    # Threads
+
+    def _add_thread(self) -> bool:
+        lifecycle.first_event()
+        thread = threading.Thread(target=self._run, name="datalyr-sender", daemon=True)
+        self._threads.add(thread)
+        try:
+            thread.start()
+        except RuntimeError:  # the interpreter is exiting, or the system has no more threads
+            self._threads.discard(thread)
+            return False
+        return True
+
+    def _run(self) -> None:
+        """Send until there is no more need of this thread."""
+        joining = True
+        try:
+            while lease := self._dispatcher.next(self._superfluous, joining=joining):
+                if len(self._threads) < self._config.concurrency and self._dispatcher.crowded(
+                    len(self._threads)
+                ):
+                    self._add_thread()
+                self._send(lease)
+                joining = False
+        finally:
+            self._threads.discard(threading.current_thread())
+
+    def _superfluous(self) -> bool:
+        """Tell whether the thread that asks may end."""
+        if self._stopping or (self._retired and not len(self._outbox)):
+            return True
+        return len(self._threads) > 1 and self._dispatcher.idle
+
+    def _send(self, lease: Lease) -> None:
+        entry, _ = lease
+        try:
+            answer: Answer = self._transport.send(entry.body)
+        except TransportError as error:
+            answer = error
+        except Exception as error:  # a transport of the application's own may raise anything
+            answer = TransportError(f"{type(error).__name__}: {error}")
+        if self._config.debug:
+            logger.debug("sent %r: %r", entry.body, answer)
+        self._dispatcher.conclude(lease, answer)

@@ -1,0 +1,228 @@
+"""The tracker: one visitor in one request. It knows who; it never does I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from datalyr_core import calls
+from datalyr_core.attribution import page_properties, request_properties
+from datalyr_core.config import Config
+from datalyr_core.encoding import encode
+from datalyr_core.errors import InvalidEvent
+from datalyr_core.event import DropReason, Event, Timestamp
+from datalyr_core.identity import visitor_cookie
+from datalyr_core.response import Header, may_set_cookie
+from datalyr_core.visitor import Visitor
+from datalyr_core.web_request import PENDING, WebRequest
+
+if TYPE_CHECKING:
+    from datalyr_core.client import Datalyr
+
+Accept = Callable[[Event], Any]
+Drop = Callable[[Event, DropReason, str], None]
+
+
+def _uncounted(event: Event, reason: DropReason, why: str) -> None:
+    """Stand in for a client where nobody counts drops."""
+
+
+class Tracker:
+    """Track events of the visitor of one request.
+
+    A plugin makes it, and it does nothing until it is asked: the cookie is parsed, consent
+    is read and the user is looked up when the first event is tracked. Calls return the
+    event id, or None when the event was dropped; they raise nothing.
+    """
+
+    def __init__(
+        self,
+        request: WebRequest,
+        config: Config,
+        accept: Accept,
+        drop: Drop = _uncounted,
+        client: Datalyr | None = None,
+    ) -> None:
+        """Bind a tracker to a request.
+
+        Args:
+            request: The request, as its plugin tells it.
+            config: The client's configuration.
+            accept: Takes each event.
+            drop: Told of each event that is refused, with the reason and its explanation.
+            client: The client behind `accept`, for the attribute of that name.
+        """
+        self._request = request
+        self._config = config
+        self._accept = accept
+        self._drop = drop
+        self._visitor = Visitor(request, config)
+        self._waiting: list[Event] = []
+        self._used = False
+        self.client = client
+
+    @property
+    def allowed(self) -> bool:
+        """Tell whether this visitor may be tracked: no opt-out, no privacy signal."""
+        return self._visitor.allowed()
+
+    @property
+    def anonymous_id(self) -> str | None:
+        """Return the visitor's id, a fresh one if the browser sent none; None if not allowed."""
+        self._used = True
+        return self._visitor.anonymous_id() if self.allowed else None
+
+    @property
+    def user_id(self) -> str | None:
+        """Return the user's id, or None when there is none or it is not known yet."""
+        user = self._visitor.user_id()
+        return None if user is PENDING else user
+
+    @user_id.setter
+    def user_id(self, value: object) -> None:
+        """Say who the user is; later events of this request carry the id."""
+        self._visitor.say_user(value)
+
+    def track(
+        self,
+        event: str,
+        properties: Mapping[str, Any] | None = None,
+        *,
+        event_id: str | None = None,
+        timestamp: Timestamp = None,
+    ) -> str | None:
+        """Track an event.
+
+        Args:
+            event: The event's name.
+            properties: What there is to say of it.
+            event_id: The de-duplication key; give a redelivered event the same one.
+            timestamp: When it happened, if not now.
+        """
+        return self._send(
+            calls.track, event, properties, event_id=event_id, timestamp=timestamp, label=event
+        )
+
+    def identify(self, user_id: object, traits: Mapping[str, Any] | None = None) -> str | None:
+        """Say who the visitor is; later events of this request carry the user id."""
+        self.user_id = user_id
+        return self._send(_of_user(calls.identify), user_id, traits, label="$identify")
+
+    def page(
+        self, name: str | None = None, properties: Mapping[str, Any] | None = None
+    ) -> str | None:
+        """Track a page view with this request's URL, referrer and campaign parameters."""
+        return self._send(self._page, name, properties, label="$pageview")
+
+    def alias(self, new_user_id: object, previous_id: object = None) -> str | None:
+        """Tie a new user id to a previous one, by default to the visitor's anonymous id."""
+        return self._send(_of_user(calls.alias), new_user_id, previous_id, label="$alias")
+
+    def group(self, group_id: object, traits: Mapping[str, Any] | None = None) -> str | None:
+        """Say that the visitor belongs to a group."""
+        return self._send(calls.group, group_id, traits, label="$group")
+
+    def track_purchase(
+        self,
+        value: object,
+        currency: str | None = None,
+        properties: Mapping[str, Any] | None = None,
+        *,
+        event_id: str | None = None,
+        timestamp: Timestamp = None,
+    ) -> str | None:
+        """Track a purchase; `value` is a finite number, `currency` defaults to USD."""
+        return self._send(
+            calls.track_purchase,
+            value,
+            currency,
+            properties,
+            event_id=event_id,
+            timestamp=timestamp,
+            label="purchase",
+        )
+
+    # For plugins
+
+    @property
+    def needs_user(self) -> bool:
+        """Tell whether events wait for the user to be looked up."""
+        return bool(self._waiting)
+
+    def settle(self, user_id: object) -> None:
+        """Release the events that waited for the user.
+
+        Args:
+            user_id: What the look-up found, or None.
+        """
+        user = self._visitor.found_user(user_id)
+        waiting, self._waiting = self._waiting, []
+        for event in waiting:
+            event.user_id = user
+            self._accept(event)
+
+    def cookie_headers(self, status: int, header: Header) -> list[tuple[str, str]]:
+        """Decide, when a response starts, which headers give a new visitor an id.
+
+        Args:
+            status: The response's status.
+            header: Returns a header of the response by its lower-case name, or None.
+
+        Returns:
+            Headers to add; none for a visitor who has an id or may not be tracked.
+        """
+        config = self._config
+        if not config.set_visitor_cookie or not self.allowed or self._visitor.sent_id():
+            return []
+        if not may_set_cookie(status, header, used=self._used):
+            return []
+        cookie = visitor_cookie(
+            config.cookie_name,
+            self._visitor.anonymous_id(),
+            domain=config.cookie_domain,
+            secure=self._request.secure(),
+        )
+        private = [] if header("cache-control") else [("cache-control", "private")]
+        return [("set-cookie", cookie), *private]
+
+    # How
+
+    def _send(
+        self, call: Callable[..., Event], *args: object, label: object, **kwargs: object
+    ) -> str | None:
+        """Make the event of a call and pass it on."""
+        self._used = True
+        name = label if isinstance(label, str) else ""
+        if not self.allowed:
+            self._drop(Event(name), DropReason.CONSENT, "the visitor is not tracked")
+            return None
+        user = self._visitor.user_id()
+        known = None if user is PENDING else user
+        try:
+            ids = {"anonymous_id": self._visitor.anonymous_id(), **kwargs}
+            event = calls.made(call, known, *args, **ids)
+        except InvalidEvent as problem:
+            self._drop(Event(name, known), DropReason.VALIDATION_ERROR, str(problem))
+            return None
+        for fact, told in request_properties(self._request, self._config.request_context).items():
+            event.properties.setdefault(fact, told)
+        if user is PENDING and event.user_id is None:
+            return self._hold(event)
+        accepted: str | None = self._accept(event)
+        return accepted
+
+    def _hold(self, event: Event) -> str:
+        """Keep an event until the user is known; later changes by the caller change nothing."""
+        event.properties = orjson.loads(encode(event.properties))
+        self._waiting.append(event)
+        return event.event_id
+
+    def _page(self, user_id: object, *args: object, **ids: object) -> Event:
+        return calls.page(user_id, *args, known=page_properties(self._request), **ids)
+
+
+def _of_user(call: Callable[..., Event]) -> Callable[..., Event]:
+    """Adapt a call whose first argument names the user: who is known does not matter."""
+    return lambda known, *args, **kwargs: call(*args, **kwargs)

@@ -1,0 +1,96 @@
+"""The visitor of one request: may they be tracked, which id is theirs, which user are they.
+
+Each question is answered from the request the first time that it is asked.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from datalyr_core.calls import clean_id
+from datalyr_core.config import Config
+from datalyr_core.consent import tracking_allowed
+from datalyr_core.errors import InvalidEvent
+from datalyr_core.identity import new_anonymous_id, read_cookie, usable_id
+from datalyr_core.web_request import PENDING, WebRequest
+
+logger = logging.getLogger("datalyr.visitor")
+
+_UNSAID: Any = object()
+
+
+class Visitor:
+    """Know who sent a request."""
+
+    def __init__(self, request: WebRequest, config: Config) -> None:
+        """Bind to a request; nothing is read yet."""
+        self._request = request
+        self._config = config
+        self._said: Any = _UNSAID
+        self._facts: dict[str, Any] = {}
+
+    def allowed(self) -> bool:
+        """Tell whether the visitor may be tracked."""
+        return bool(self._once("allowed", self._read_consent))
+
+    def sent_id(self) -> str | None:
+        """Return the id that the client sent, in the cookie or else in the configured header."""
+        found: str | None = self._once("sent_id", self._read_sent_id)
+        return found
+
+    def anonymous_id(self) -> str:
+        """Return the id that the client sent, else one fresh id for this request."""
+        return self.sent_id() or str(self._once("fresh_id", new_anonymous_id))
+
+    def user_id(self) -> Any:
+        """Return the user's id: what the application said, else what authentication knows.
+
+        Returns:
+            The id, None, or `PENDING` when finding out needs an await.
+        """
+        if self._said is not _UNSAID:
+            return self._said
+        try:
+            if self._config.user_id is not None:
+                return clean_id(self._config.user_id(self._request.native), "user_id")
+            found = self._request.user_id()
+            return found if found is PENDING else clean_id(found, "user_id")
+        except Exception as error:  # a look-up that fails is no user, never a failed request
+            logger.warning("the user of a request could not be looked up: %r", error)
+            return None
+
+    def say_user(self, user_id: object) -> None:
+        """Take the application's word for who the user is."""
+        try:
+            self._said = clean_id(user_id, "user_id")
+        except InvalidEvent as problem:
+            logger.warning("the user was not set: %s", problem)
+
+    def found_user(self, user_id: object) -> str | None:
+        """Note what a look-up found, unless the application has said something since."""
+        if self._said is _UNSAID:
+            self.say_user(user_id)
+        return None if self._said is _UNSAID else self._said
+
+    def _once(self, fact: str, find: Callable[[], Any]) -> Any:
+        """Find something out once; two threads that ask at once get the same answer."""
+        facts = self._facts
+        return facts[fact] if fact in facts else facts.setdefault(fact, find())
+
+    def _read_consent(self) -> bool:
+        config = self._config
+        return tracking_allowed(
+            self._request,
+            opt_out=config.respect_opt_out,
+            gpc=config.respect_gpc,
+            dnt=config.respect_dnt,
+        )
+
+    def _read_sent_id(self) -> str | None:
+        request, config = self._request, self._config
+        sent = usable_id(read_cookie(request.header("cookie"), config.cookie_name))
+        if sent is None and config.anonymous_id_header:
+            sent = usable_id(request.header(config.anonymous_id_header.lower()))
+        return sent

@@ -1,0 +1,49 @@
+"""What a plugin tells core of a request: the only shape in which a framework is seen here."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class _Pending:
+    """The type of `PENDING`."""
+
+    def __repr__(self) -> str:
+        return "PENDING"
+
+
+PENDING = _Pending()
+"""The user is not known yet and finding out needs an await; the plugin's tail will settle it."""
+
+
+class WebRequest(Protocol):
+    """Answer core's questions about one request, each only when it is asked.
+
+    Nothing here may read the body, check the host, query a database or raise for what a
+    client sent; what cannot be told is None.
+    """
+
+    @property
+    def native(self) -> object:
+        """The framework's own request, which is handed to an application's callables."""
+
+    def header(self, name: str) -> str | None:
+        """Return a header by its lower-case name; cookie lines are joined with "; "."""
+
+    def path(self) -> str:
+        """Return the path, without the query."""
+
+    def query(self) -> str:
+        """Return the query string, without the question mark, still percent-encoded."""
+
+    def url(self) -> str | None:
+        """Return the absolute URL, or None where it cannot be built."""
+
+    def secure(self) -> bool:
+        """Tell whether the visitor sees the page over https."""
+
+    def ip(self) -> str | None:
+        """Return the peer's address as the framework's own proxy handling gives it."""
+
+    def user_id(self) -> object:
+        """Return the authenticated user's id, None, or `PENDING`."""
