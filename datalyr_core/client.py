@@ -21,7 +21,7 @@ from datalyr_core.identity import new_anonymous_id
 from datalyr_core.outbox.memory import MemoryOutbox
 from datalyr_core.sender import Sender
 from datalyr_core.tracker import Tracker
-from datalyr_core.web_request import WebRequest
+from datalyr_core.web_request import WebRequest, excluded
 
 logger = logging.getLogger("datalyr")
 
@@ -188,6 +188,11 @@ class Datalyr:
     def tracker(self, request: WebRequest) -> Tracker:
         """Make the tracker of a request."""
         return Tracker(request, self.config, self._accept, self._drop, self)
+
+    def excludes(self, request: WebRequest) -> bool:
+        """Tell whether the option `exclude` names a request."""
+        exclude = self.config.exclude
+        return bool(exclude) and excluded(request, exclude)
 
     # Delivery
 

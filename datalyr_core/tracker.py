@@ -60,6 +60,7 @@ class Tracker:
         self._drop = drop
         self._visitor = Visitor(request, config)
         self._waiting: list[Event] = []
+        self._settled = False
         self._used = False
         self.client = client
 
@@ -151,12 +152,15 @@ class Tracker:
         """Tell whether events wait for the user to be looked up."""
         return bool(self._waiting)
 
-    def settle(self, user_id: object) -> None:
-        """Release the events that waited for the user.
+    def settle(self, user_id: object = None) -> None:
+        """Release the events that waited for the user; from here on none will wait.
 
         Args:
             user_id: What the look-up found, or None.
         """
+        self._settled = True
+        if not self._waiting:
+            return
         user = self._visitor.found_user(user_id)
         waiting, self._waiting = self._waiting, []
         for event in waiting:
@@ -184,8 +188,8 @@ class Tracker:
             domain=config.cookie_domain,
             secure=self._request.secure(),
         )
-        private = [] if header("cache-control") else [("cache-control", "private")]
-        return [("set-cookie", cookie), *private]
+        private = [] if header("cache-control") else [("Cache-Control", "private")]
+        return [("Set-Cookie", cookie), *private]
 
     # How
 
@@ -208,7 +212,7 @@ class Tracker:
             return None
         for fact, told in request_properties(self._request, self._config.request_context).items():
             event.properties.setdefault(fact, told)
-        if user is PENDING and event.user_id is None:
+        if user is PENDING and event.user_id is None and not self._settled:
             return self._hold(event)
         accepted: str | None = self._accept(event)
         return accepted

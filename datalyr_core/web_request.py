@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+logger = logging.getLogger("datalyr")
 
 
 class _Pending:
@@ -47,3 +51,24 @@ class WebRequest(Protocol):
 
     def user_id(self) -> object:
         """Return the authenticated user's id, None, or `PENDING`."""
+
+
+def excluded(request: WebRequest, exclude: Sequence[str] | Callable[[Any], Any]) -> bool:
+    """Tell whether a request is none of the plugin's business.
+
+    Args:
+        request: The request.
+        exclude: Paths, each meaning itself and all below it, or a callable on the
+            framework's own request.
+
+    Returns:
+        True when it is excluded; a callable that raises excludes nothing.
+    """
+    if callable(exclude):
+        try:
+            return bool(exclude(request.native))
+        except Exception:
+            logger.exception("exclude raised; the request is not excluded")
+            return False
+    path = request.path()
+    return any(path == each or path.startswith(f"{each.rstrip('/')}/") for each in exclude)

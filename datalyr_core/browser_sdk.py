@@ -1,0 +1,26 @@
+"""The script tag of the browser SDK, for templates."""
+
+from __future__ import annotations
+
+from html import escape
+
+SCRIPT = "https://track.datalyr.com/dl.js"
+
+
+def script_tag(workspace_id: str | None, *, nonce: str | None = None, allowed: bool = True) -> str:
+    """Write the browser SDK's script tag.
+
+    Args:
+        workspace_id: The workspace; without one there is nothing to load.
+        nonce: The page's Content-Security-Policy nonce, if it has one.
+        allowed: Whether the visitor may be tracked.
+
+    Returns:
+        The tag, escaped, or an empty string.
+    """
+    if not workspace_id or not allowed:
+        return ""
+    mark = f' nonce="{escape(str(nonce))}"' if nonce else ""
+    return (
+        f'<script defer src="{SCRIPT}" data-workspace-id="{escape(workspace_id)}"{mark}></script>'
+    )

@@ -1,0 +1,30 @@
+"""The application configuration: checks, and the client made in the main thread."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from django.apps import AppConfig
+from django.core.signals import setting_changed
+
+from datalyr_core import ConfigurationError
+
+
+class DatalyrConfig(AppConfig):
+    """Set Datalyr up with Django."""
+
+    name = "datalyr_django"
+    verbose_name = "Datalyr"
+
+    def ready(self) -> None:
+        """Make the client here: only the main thread can look after SIGTERM.
+
+        A wrong setting is left to the system checks and to the middleware, so that
+        `manage.py` still runs and can say what is wrong.
+        """
+        from datalyr_django import checks, settings
+
+        checks.register_checks()
+        setting_changed.connect(settings.forget_client, dispatch_uid="datalyr")
+        with suppress(ConfigurationError):
+            settings.get_client()

@@ -1,0 +1,113 @@
+"""The middleware: a tracker for each request, in synchronous and asynchronous chains."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, TypeGuard, cast
+
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from django.http import HttpRequest, StreamingHttpResponse
+from django.http.response import HttpResponseBase
+
+from datalyr_core import Tracker
+from datalyr_core.context import activate
+from datalyr_django import asgi
+from datalyr_django.settings import get_client
+from datalyr_django.web_request import DjangoRequest, alook_up_user, look_up_user
+
+
+class DatalyrMiddleware:
+    """Give each request its tracker as `request.datalyr`."""
+
+    sync_capable = True
+    async_capable = True
+
+    def __init__(self, get_response: Callable[[HttpRequest], Any]) -> None:
+        """Wrap the next layer.
+
+        Raises:
+            ConfigurationError: Something is wrong with `settings.DATALYR`.
+        """
+        self.get_response = get_response
+        get_client()
+        self._is_async = iscoroutinefunction(get_response)
+        if self._is_async:
+            markcoroutinefunction(self)
+
+    def __call__(self, request: HttpRequest) -> Any:
+        """Serve a request."""
+        if hasattr(request, "datalyr"):  # installed twice: the outer tracker counts
+            return self.get_response(request)
+        tracker, active = _begin(request)
+        if self._is_async:
+            return self._serve(request, tracker, active)
+        try:
+            with activate(active):
+                response = self.get_response(request)
+        finally:
+            tracker.settle(look_up_user(request) if tracker.needs_user else None)
+        return _finished(response, tracker, active)
+
+    async def _serve(
+        self, request: HttpRequest, tracker: Tracker, active: Tracker | None
+    ) -> HttpResponseBase:
+        response = None
+        try:
+            with activate(active):
+                answer: Awaitable[HttpResponseBase] = self.get_response(request)
+                response = await answer
+        finally:
+            if not _streams(response):
+                await _settle(request, tracker)
+        if _streams(response):
+            content = cast(AsyncIterator[bytes], response.streaming_content)
+            response.streaming_content = _settled_after(content, request, tracker)
+        return _finished(response, tracker, active)
+
+
+def _streams(response: HttpResponseBase | None) -> TypeGuard[StreamingHttpResponse]:
+    """Tell whether a response is still to run code of the view, in the event loop."""
+    return isinstance(response, StreamingHttpResponse) and response.is_async
+
+
+def _begin(request: HttpRequest) -> tuple[Tracker, Tracker | None]:
+    """Make the tracker, and tell which one is to be the current one while the view runs."""
+    client = get_client()
+    web_request = DjangoRequest(request)
+    tracker = request.datalyr = client.tracker(web_request)  # type: ignore[attr-defined]  # it is new
+    asgi.warn_without_lifespan(request)
+    return tracker, None if client.excludes(web_request) else tracker
+
+
+async def _settle(request: HttpRequest, tracker: Tracker) -> None:
+    """Look the user up if an event waits for it, and release the events in any case."""
+    user_id = None
+    try:
+        if tracker.needs_user:
+            user_id = await alook_up_user(request)
+    finally:  # also when the client has gone and the look-up is cancelled
+        tracker.settle(user_id)
+
+
+async def _settled_after(
+    content: AsyncIterator[bytes], request: HttpRequest, tracker: Tracker
+) -> AsyncIterator[bytes]:
+    """Settle when a stream has ended, since it may track until then."""
+    try:
+        async for chunk in content:
+            yield chunk
+    finally:
+        await _settle(request, tracker)
+
+
+def _finished(
+    response: HttpResponseBase, tracker: Tracker, active: Tracker | None
+) -> HttpResponseBase:
+    """Give a new visitor the cookie."""
+    if active is not None:
+        for name, value in tracker.cookie_headers(response.status_code, response.headers.get):
+            if name == "Set-Cookie":
+                response.cookies.load(value)
+            else:
+                response.headers.setdefault(name, value)
+    return response

@@ -1,0 +1,71 @@
+"""The configuration, out of Django's settings, and the process's client."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.conf import settings
+from django.utils.module_loading import import_string
+
+from datalyr_core import Config, ConfigurationError, Datalyr
+
+SETTING = "DATALYR"
+# Settings cannot name a function before the applications are loaded; a dotted path can.
+_FUNCTIONS = frozenset({"on_error", "on_drop", "before_send", "user_id", "exclude"})
+
+_clients: dict[str, Datalyr] = {}
+
+
+def get_client() -> Datalyr:
+    """Return the process's client, which is made from `settings.DATALYR` when first asked for.
+
+    Raises:
+        ConfigurationError: Something is wrong with the setting; it names everything.
+    """
+    client = _clients.get(SETTING)
+    if client is None:
+        client = _clients.setdefault(SETTING, Datalyr(read_config()))
+    return client
+
+
+def read_config() -> Config:
+    """Read `settings.DATALYR`; hooks and callables may be dotted paths.
+
+    Raises:
+        ConfigurationError: Something is wrong with the setting.
+    """
+    given = getattr(settings, SETTING, None)
+    if given is None:
+        raise ConfigurationError(f'{SETTING} is not set; write {SETTING} = {{"API_KEY": "dk_…"}}')
+    if not isinstance(given, Mapping):
+        raise ConfigurationError(
+            f'{SETTING} is a {type(given).__name__}; write {SETTING} = {{"API_KEY": "dk_…"}}'
+        )
+    return Config.from_mapping({name: _loaded(name, value) for name, value in given.items()})
+
+
+def forget_client(**changed: Any) -> None:
+    """Close the client, so that the next one reads the settings anew.
+
+    Args:
+        **changed: What Django's `setting_changed` signal says; other settings do not matter.
+    """
+    if changed.get("setting", SETTING) == SETTING:
+        client = _clients.pop(SETTING, None)
+        if client is not None:
+            client.close(client.config.exit_timeout)
+
+
+def _loaded(name: object, value: object) -> object:
+    """Import a function that is given by its dotted path."""
+    is_path = isinstance(value, str) and "." in value and "/" not in value
+    if str(name).lower() not in _FUNCTIONS or not is_path:
+        return value
+    try:
+        return import_string(str(value))
+    except ImportError as error:
+        raise ConfigurationError(
+            f"{SETTING}[{name!r}] is {value!r}, which cannot be imported ({error}); "
+            "write the dotted path of a function"
+        ) from error

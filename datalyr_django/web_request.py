@@ -1,0 +1,115 @@
+"""A Django request as core sees one."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.core.exceptions import DisallowedHost
+from django.http import HttpRequest
+from django.utils.functional import LazyObject, empty
+
+from datalyr_core.web_request import PENDING
+
+logger = logging.getLogger("datalyr.django")
+
+
+class DjangoRequest:
+    """Answer core's questions about a Django request."""
+
+    __slots__ = ("native",)
+
+    def __init__(self, request: HttpRequest) -> None:
+        """Bind to a request."""
+        self.native = request
+
+    def header(self, name: str) -> str | None:
+        """Return a header."""
+        scope = getattr(self.native, "scope", None)
+        if scope is not None and name == "cookie":
+            # Django joins several lines with a comma, which makes one corrupt cookie of two.
+            lines = [value for key, value in scope["headers"] if key.lower() == b"cookie"]
+            return b"; ".join(lines).decode("latin-1") if lines else None
+        value: str | None = self.native.META.get(f"HTTP_{name.upper().replace('-', '_')}")
+        return value
+
+    def path(self) -> str:
+        """Return the path, with the script's prefix."""
+        return self.native.path
+
+    def query(self) -> str:
+        """Return the query string."""
+        return str(self.native.META.get("QUERY_STRING", ""))
+
+    def url(self) -> str | None:
+        """Return the URL; None for a host that ALLOWED_HOSTS does not allow."""
+        try:
+            return self.native.build_absolute_uri()
+        except DisallowedHost:
+            return None
+
+    def secure(self) -> bool:
+        """Tell whether the visitor sees the page over https."""
+        return self.native.is_secure()
+
+    def ip(self) -> str | None:
+        """Return the peer's address."""
+        address: str | None = self.native.META.get("REMOTE_ADDR")
+        return address or None
+
+    def user_id(self) -> Any:
+        """Return the user's primary key; `PENDING` where only an await could tell."""
+        user = getattr(self.native, "user", None)
+        if _in_event_loop() and isinstance(user, LazyObject) and user._wrapped is empty:
+            user = _already_loaded(self.native)
+            if user is None:
+                return PENDING
+        return _key_of(user)
+
+
+def look_up_user(request: HttpRequest) -> Any:
+    """Look the user up at a request's end, for the events that wait for it.
+
+    Returns:
+        The primary key, or None; a look-up that fails is no user, never a failed request.
+    """
+    try:
+        return _key_of(getattr(request, "user", None))
+    except Exception as error:
+        _report(error)
+        return None
+
+
+async def alook_up_user(request: HttpRequest) -> Any:
+    """Do as `look_up_user`, in an asynchronous request."""
+    if not hasattr(request, "auser"):
+        return await sync_to_async(look_up_user)(request)
+    try:
+        return _key_of(await request.auser())
+    except Exception as error:
+        _report(error)
+        return None
+
+
+def _report(error: Exception) -> None:
+    logger.warning("the user of a request could not be looked up: %r", error)
+
+
+def _key_of(user: Any) -> Any:
+    return user.pk if user is not None and user.is_authenticated else None
+
+
+def _already_loaded(request: HttpRequest) -> Any:
+    """Return the user whom the view has asked for already, by `user` or by `auser()`."""
+    facts = request.__dict__
+    return facts.get("_cached_user") or facts.get("_acached_user")
+
+
+def _in_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

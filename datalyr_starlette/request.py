@@ -1,0 +1,39 @@
+"""`request.datalyr` and `websocket.datalyr`, beside Starlette's `request.session` and `.user`."""
+
+from __future__ import annotations
+
+from starlette.requests import HTTPConnection, Request
+
+from datalyr_core import Tracker
+
+SCOPE_KEY = "datalyr"
+
+
+def get_tracker(connection: HTTPConnection) -> Tracker:
+    """Return the tracker of a request or a websocket.
+
+    Raises:
+        RuntimeError: The middleware is missing.
+    """
+    try:
+        tracker: Tracker = connection.scope[SCOPE_KEY]
+    except KeyError:
+        raise RuntimeError(
+            "DatalyrMiddleware must be installed to access request.datalyr: "
+            "app.add_middleware(DatalyrMiddleware, api_key=...)"
+        ) from None
+    return tracker
+
+
+class DatalyrRequest(Request):
+    """Be a request whose `datalyr` type checkers know. For annotations; it adds nothing else."""
+
+    @property
+    def datalyr(self) -> Tracker:
+        """Return this request's tracker."""
+        return get_tracker(self)
+
+
+# Starlette's own properties that read the scope live on this class too. Type checkers
+# see the attribute on DatalyrRequest.
+HTTPConnection.datalyr = property(get_tracker)  # type: ignore[attr-defined]  # it is new

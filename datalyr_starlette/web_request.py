@@ -1,0 +1,85 @@
+"""A Starlette connection as core sees one: read from the ASGI scope, nothing else."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from urllib.parse import quote
+
+from starlette.requests import HTTPConnection
+from starlette.types import Scope
+
+_HOST = re.compile(r"[A-Za-z0-9._\-]+(:\d+)?\Z|\[[0-9A-Fa-f:.]+\](:\d+)?\Z")
+_USER_ID_NAMES = ("identity", "id", "pk", "username")
+
+
+class StarletteRequest:
+    """Answer core's questions about an HTTP request or a websocket."""
+
+    __slots__ = ("_scope",)
+
+    def __init__(self, scope: Scope) -> None:
+        """Bind to an ASGI scope."""
+        self._scope = scope
+
+    @property
+    def native(self) -> HTTPConnection:
+        """Return the connection, which is what a request and a websocket have in common."""
+        return HTTPConnection(self._scope)
+
+    def header(self, name: str) -> str | None:
+        """Return a header; of several lines, all."""
+        wanted = name.encode("latin-1")
+        lines = [value for key, value in self._scope["headers"] if key == wanted]
+        if not lines:
+            return None
+        # HTTP/2 may split cookies over lines (RFC 9113, 8.2.3).
+        return (b"; " if name == "cookie" else b", ").join(lines).decode("latin-1")
+
+    def path(self) -> str:
+        """Return the path."""
+        return str(self._scope["path"])
+
+    def query(self) -> str:
+        """Return the query string."""
+        query: bytes = self._scope.get("query_string", b"")
+        return query.decode("latin-1")
+
+    def url(self) -> str | None:
+        """Return the URL, or None where no host is known or a client made one up."""
+        host = self.header("host") or self._server()
+        if not host or not _HOST.match(host):
+            return None
+        query = self.query()
+        path = quote(self.path(), safe="/%:@!$&'()*+,;=~-._")
+        return f"{self._scope.get('scheme', 'http')}://{host}{path}{'?' if query else ''}{query}"
+
+    def secure(self) -> bool:
+        """Tell whether the connection came over TLS."""
+        return self._scope.get("scheme") in ("https", "wss")
+
+    def ip(self) -> str | None:
+        """Return the peer's address."""
+        client = self._scope.get("client")
+        return str(client[0]) if client else None
+
+    def user_id(self) -> Any:
+        """Return the id of the user that an authentication middleware left in the scope."""
+        user = self._scope.get("user")
+        if user is None or not getattr(user, "is_authenticated", True):
+            return None
+        for name in _USER_ID_NAMES:
+            try:
+                found = getattr(user, name, None)
+            except NotImplementedError:  # Starlette's BaseUser declares `identity` that way
+                continue
+            if found is not None:
+                return found
+        return None
+
+    def _server(self) -> str | None:
+        server = self._scope.get("server")
+        if not server:
+            return None
+        host, port = server
+        return f"{host}:{port}" if port else None  # without a port it is a socket's path
