@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-import threading
+# A fork in the middle of an import leaves the child with a lock that nobody releases. What
+# the sender's threads would import is therefore imported here, in the main thread.
+import encodings.idna  # noqa: F401 - by a connection to a host name
+import ssl
 import time
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 from urllib.request import getproxies, proxy_bypass
 
+import httpcore  # noqa: F401 - by httpx, when it makes a transport
 import httpx
 
 from datalyr_core.config import Config
@@ -32,13 +37,19 @@ class HttpTransport:
     """
 
     def __init__(self, config: Config) -> None:
-        """Read the configuration; connections are made by the first send."""
+        """Make the connection pool; connections are made by the first send."""
         self._url = httpx.URL(config.host)
         self._timeout = config.timeout
-        self._connections = config.concurrency
         self._client = config.http_client
-        self._pool: httpx.HTTPTransport | None = None
-        self._lock = threading.Lock()  # only sender threads take it
+        self._pool = httpx.HTTPTransport(
+            verify=_tls(),
+            limits=httpx.Limits(
+                max_connections=config.concurrency + 1,  # one for an exiting thread
+                max_keepalive_connections=config.concurrency,
+                keepalive_expiry=KEEP_ALIVE,
+            ),
+            proxy=_proxy_for(self._url),
+        )
         self._headers = {
             "X-API-Key": config.api_key or "",
             "Content-Type": "application/json",
@@ -70,10 +81,7 @@ class HttpTransport:
 
     def close(self) -> None:
         """Close the connections that are ours."""
-        with self._lock:
-            pool, self._pool = self._pool, None
-        if pool is not None:
-            pool.close()
+        self._pool.close()
 
     def _exchange(self, body: bytes, watch: Callable[[str, Any], None]) -> Reply:
         budget = self._budget()
@@ -93,7 +101,7 @@ class HttpTransport:
             request = httpx.Request(
                 "POST", self._url, headers=self._headers, content=body, extensions=extensions
             )
-            return self._connected_pool().handle_request(request)
+            return self._pool.handle_request(request)
         request = self._client.build_request(
             "POST", str(self._url), headers=self._headers, content=body, extensions=extensions
         )
@@ -106,18 +114,14 @@ class HttpTransport:
             return self._timeout
         return max(min(self._timeout, self.deadline - time.monotonic()), 0.01)
 
-    def _connected_pool(self) -> httpx.HTTPTransport:
-        with self._lock:
-            if self._pool is None:
-                self._pool = httpx.HTTPTransport(
-                    limits=httpx.Limits(
-                        max_connections=self._connections + 1,  # one for an exiting thread
-                        max_keepalive_connections=self._connections,
-                        keepalive_expiry=KEEP_ALIVE,
-                    ),
-                    proxy=_proxy_for(self._url),
-                )
-            return self._pool
+
+@cache
+def _tls() -> ssl.SSLContext:
+    """Make the TLS settings once: reading the certificates takes a while.
+
+    A forked child uses them too; they hold no connection.
+    """
+    return httpx.create_ssl_context()
 
 
 class _Watch:
