@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 from datalyr_core.config import Config
 from datalyr_core.event import DropReason, Event
@@ -57,20 +57,23 @@ class Hooks:
         except Exception:
             logger.exception("on_error raised")
 
-    def drop(self, events: Sequence[Event], reason: DropReason, why: str) -> None:
+    def drop(
+        self, events: Iterable[Event], reason: DropReason, why: str, *, count: int = 1
+    ) -> None:
         """Count events that are given up, say so once, and tell the application.
 
         Args:
-            events: The events.
+            events: The events; they are only looked at when there is a hook to see them.
             reason: Why, for programs.
             why: Why, for people; a text that was logged before is not logged again.
+            count: How many events there are.
         """
         with self._lock:
-            self._dropped[reason] += len(events)
+            self._dropped[reason] += count
         if reason is DropReason.CLOSED:
             self.warn_once(f"event dropped ({reason}): {why}", logging.ERROR)
         elif reason in (DropReason.CONSENT, DropReason.BEFORE_SEND):
-            logger.debug("event %r dropped (%s)", events[0].event, reason)
+            logger.debug("event dropped (%s): %s", reason, why)
         else:
             self.warn_once(f"event dropped ({reason}): {why}")
         if self._config.on_drop is None:

@@ -142,7 +142,7 @@ class Sender:
 
     def _give_up(self, entries: Sequence[Entry], reason: DropReason, why: str) -> None:
         self._dispatcher.lose(len(entries))
-        self._hooks.drop([entry.event for entry in entries], reason, why)
+        self._hooks.drop((entry.event for entry in entries), reason, why, count=len(entries))
 
     # Threads
 
