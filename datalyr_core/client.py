@@ -66,12 +66,13 @@ class Datalyr:
             ConfigurationError: Something is wrong with the options; it names everything.
         """
         if isinstance(api_key, Config):
-            self.config = replace(api_key, **options) if options else api_key
+            self.config = Config.from_mapping(vars(api_key), **options) if options else api_key
         else:
             self.config = Config.from_mapping(options, api_key=api_key)
         self._closed = False
         self._begin()
         if self.config.enabled:
+            _warn_of_twin(self.config)
             lifecycle.register(self, self._sender)
 
     @classmethod
@@ -238,7 +239,9 @@ class Datalyr:
 
     async def aclose(self, timeout: float | None = None) -> bool:  # noqa: ASYNC109 - as close
         """Do as `close`, without blocking the event loop."""
-        return await _in_thread(self.close, timeout)
+        clean = await _in_thread(self.close, timeout)
+        lifecycle.release_sigterm()  # the thread could not
+        return clean
 
     def __enter__(self) -> Self:
         """Return the client."""
@@ -339,6 +342,18 @@ class Datalyr:
 
     def _drop(self, event: Event, reason: DropReason, why: str) -> None:
         self._hooks.drop([event], reason, why)
+
+
+_twins_warned: set[str] = set()
+
+
+def _warn_of_twin(config: Config) -> None:
+    """Say once that a process has two clients of one key: a client per call costs threads."""
+    key = config.api_key or ""
+    twins = (other for other in lifecycle.clients() if other.config.api_key == key)
+    if config.transport == "httpx" and key not in _twins_warned and any(twins):
+        _twins_warned.add(key)
+        logger.warning("this process has another client with the same key; one is enough")
 
 
 def _transport(config: Config) -> tuple[Transport, bool]:

@@ -58,10 +58,20 @@ def register(client: Forkable, sender: Finishable) -> None:
     _catch_sigterm()
 
 
+def clients() -> list[Any]:
+    """Return the clients that are looked after."""
+    return list(_forkable)
+
+
 def forget(client: Forkable, sender: Finishable) -> None:
     """Stop looking after a client that is closed."""
     _forkable.discard(client)
     _finishable.discard(sender)
+    release_sigterm()
+
+
+def release_sigterm() -> None:
+    """Give SIGTERM its default action back when no client is left; only the main thread can."""
     if not _finishable and _is_main_thread() and signal.getsignal(signal.SIGTERM) is _on_sigterm:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
