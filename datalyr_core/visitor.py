@@ -12,7 +12,6 @@ from typing import Any
 from datalyr_core.calls import clean_id
 from datalyr_core.config import Config
 from datalyr_core.consent import tracking_allowed
-from datalyr_core.errors import InvalidEvent
 from datalyr_core.identity import new_anonymous_id, read_cookie, usable_id
 from datalyr_core.web_request import PENDING, WebRequest
 
@@ -65,7 +64,7 @@ class Visitor:
         """Take the application's word for who the user is."""
         try:
             self._said = clean_id(user_id, "user_id")
-        except InvalidEvent as problem:
+        except Exception as problem:  # InvalidEvent, or whatever the value's own str() raises
             logger.warning("the user was not set: %s", problem)
 
     def found_user(self, user_id: object) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
+from urllib.parse import quote
 
 logger = logging.getLogger("datalyr")
 
@@ -51,6 +52,19 @@ class WebRequest(Protocol):
 
     def user_id(self) -> object:
         """Return the authenticated user's id, None, or `PENDING`."""
+
+
+def absolute_url(scheme: str, host: str, path: str, query: str) -> str:
+    """Build a URL as a browser writes it: percent-encoded, so that one page is one URL.
+
+    Args:
+        scheme: The scheme.
+        host: The host, with a port if it needs one; checked by the caller.
+        path: The path, decoded.
+        query: The query string, still percent-encoded.
+    """
+    encoded = quote(path, safe="/:@!$&'()*+,;=~-._", errors="replace")
+    return f"{scheme}://{host}{encoded}{'?' if query else ''}{query}"
 
 
 def excluded(request: WebRequest, exclude: Sequence[str] | Callable[[Any], Any]) -> bool:
