@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from contextvars import ContextVar
 
 from datalyr_core.tracker import Tracker
@@ -12,19 +11,29 @@ _current: ContextVar[Tracker | None] = ContextVar("datalyr_tracker", default=Non
 _finders: list[Callable[[], Tracker | None]] = []
 
 
-@contextmanager
-def activate(tracker: Tracker | None) -> Iterator[None]:
+class activate:  # noqa: N801 - it reads as a verb: with activate(tracker)
     """Make a tracker the current one within a block.
 
     The block may end in another context than it began in (a generator that is closed by
     the garbage collector); then there is nothing to put back.
     """
-    token = _current.set(tracker)
-    try:
-        yield
-    finally:
-        with suppress(ValueError):
-            _current.reset(token)
+
+    __slots__ = ("_token", "_tracker")
+
+    def __init__(self, tracker: Tracker | None) -> None:
+        """Take the tracker, or None for a block without one."""
+        self._tracker = tracker
+
+    def __enter__(self) -> None:
+        """Begin the block."""
+        self._token = _current.set(self._tracker)
+
+    def __exit__(self, *error: object) -> None:
+        """End the block."""
+        try:  # noqa: SIM105 - suppress() costs as much as the rest of this class
+            _current.reset(self._token)
+        except ValueError:
+            pass
 
 
 def current_tracker() -> Tracker | None:

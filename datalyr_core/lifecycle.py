@@ -119,7 +119,10 @@ def _on_sigterm(signum: int, frame: object) -> None:
     the same reason the thread is a bare one: `threading` takes locks of its own to start one.
     """
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    _thread.start_new_thread(_finish_and_die, ())
+    try:
+        _thread.start_new_thread(_finish_and_die, ())
+    except RuntimeError:  # no thread can start any more; better late than never
+        _finish_and_die()
 
 
 def _finish_and_die() -> None:

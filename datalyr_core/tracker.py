@@ -37,6 +37,19 @@ class Tracker:
     event id, or None when the event was dropped; they raise nothing.
     """
 
+    __slots__ = (
+        "__weakref__",
+        "_accept",
+        "_config",
+        "_drop",
+        "_request",
+        "_settled",
+        "_used",
+        "_visitor",
+        "_waiting",
+        "client",
+    )
+
     def __init__(
         self,
         request: WebRequest,

@@ -23,6 +23,8 @@ _UNSAID: Any = object()
 class Visitor:
     """Know who sent a request."""
 
+    __slots__ = ("_config", "_facts", "_request", "_said")
+
     def __init__(self, request: WebRequest, config: Config) -> None:
         """Bind to a request; nothing is read yet."""
         self._request = request
