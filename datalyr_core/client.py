@@ -228,9 +228,6 @@ class Datalyr:
         self._closed = True
         clean = self._sender.stop(deadline)
         lifecycle.forget(self, self._sender)
-        close = getattr(self._transport, "close", None)
-        if callable(close) and self._owns_transport:
-            close()
         return clean
 
     async def aflush(self, timeout: float | None = None) -> bool:  # noqa: ASYNC109 - as flush
@@ -293,8 +290,8 @@ class Datalyr:
         self._pid = os.getpid()
         self._hooks = Hooks(self.config)
         self._outbox = MemoryOutbox(self.config.max_queue_size)
-        self._transport, self._owns_transport = _transport(self.config)
-        self._sender = Sender(self.config, self._outbox, self._transport, self._hooks)
+        transport, close = _transport(self.config)
+        self._sender = Sender(self.config, self._outbox, transport, self._hooks, close)
         # A client that is forgotten must not keep its threads; see Sender.retire.
         weakref.finalize(self, self._sender.retire).atexit = False
         self._warned_nobody = False
@@ -356,16 +353,17 @@ def _warn_of_twin(config: Config) -> None:
         logger.warning("this process has another client with the same key; one is enough")
 
 
-def _transport(config: Config) -> tuple[Transport, bool]:
-    """Make the transport, and tell whether it is ours to close."""
+def _transport(config: Config) -> tuple[Transport, Callable[[], Any]]:
+    """Make the transport, and what closes it if it is ours to close."""
     if config.transport != "httpx":
         given: Transport = config.transport
-        return given, False
+        return given, lambda: None
     # Imported only where it is needed, and never by a thread: a fork in the middle of an
     # import leaves the child with a module that is never finished.
     from datalyr_core.delivery.http import HttpTransport
 
-    return HttpTransport(config), True
+    transport = HttpTransport(config)
+    return transport, transport.close
 
 
 def _without_inherited_client(config: Config) -> Config:

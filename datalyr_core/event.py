@@ -110,8 +110,8 @@ def clean_timestamp(value: object) -> str:
     if value is not None and not isinstance(value, bool):
         try:
             moment = _moment(value)
-        except (ValueError, OverflowError, ArithmeticError, OSError):
-            moment = None  # no date, or none that a year of four digits can hold
+        except Exception:  # no date, none that a year of four digits can hold, a broken zone
+            moment = None
     moment = moment or datetime.now(UTC)
     return moment.isoformat(timespec="milliseconds")[:-6] + "Z"
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from datalyr_core.config import Config
 from datalyr_core.event import DropReason, Event
@@ -36,14 +37,16 @@ class Hooks:
         if self._config.before_send is None:
             return event
         try:
-            changed = self._config.before_send(event)
+            changed: Any = self._config.before_send(event)
         except Exception:
             logger.exception("before_send raised; the event is sent as it is")
             return event
-        if changed is None or isinstance(changed, Event):
+        if changed is None:
+            return None
+        if isinstance(changed, Event) and _is_whole(changed):
             return changed
         self.warn_once(
-            f"before_send returned a {type(changed).__name__}, not an Event or None; "
+            f"before_send returned {_shown(changed)}; it returns the event or None; "
             "the event is dropped"
         )
         return None
@@ -90,3 +93,20 @@ class Hooks:
             if new:
                 self._warned.add(message)
         logger.log(level if new else logging.DEBUG, "%s", message)
+
+
+def _is_whole(event: Any) -> bool:
+    """Tell whether an event still has what the ingest needs, each of its type."""
+    texts = (event.event, event.anonymous_id, event.event_id, event.timestamp)
+    return (
+        all(isinstance(text, str) and text for text in texts)
+        and isinstance(event.user_id, str | None)
+        and isinstance(event.properties, Mapping)
+        and isinstance(event.context, Mapping)
+    )
+
+
+def _shown(changed: object) -> str:
+    if isinstance(changed, Event):
+        return "an event with a field that is empty or of a wrong type"
+    return f"a {type(changed).__name__}"

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 from datalyr_core import lifecycle
 from datalyr_core.config import Config
@@ -23,13 +24,21 @@ logger = logging.getLogger("datalyr")
 class Sender:
     """Deliver what is in an outbox, in daemon threads that start with the first event."""
 
-    def __init__(self, config: Config, outbox: Outbox, transport: Transport, hooks: Hooks) -> None:
+    def __init__(
+        self,
+        config: Config,
+        outbox: Outbox,
+        transport: Transport,
+        hooks: Hooks,
+        close_transport: Callable[[], Any],
+    ) -> None:
         """Bring the parts together."""
         self.exit_timeout = config.exit_timeout
         self._config = config
         self._outbox = outbox
         self._transport = transport
         self._hooks = hooks
+        self._close_transport = close_transport
         self._dispatcher = Dispatcher(config, outbox, hooks)
         self._threads: set[threading.Thread] = set()
         self._stopping = self._retired = self._exiting = False
@@ -91,6 +100,7 @@ class Sender:
         self._stopping = True
         self._dispatcher.wake()
         self._give_up_rest("close() came to its time-out")
+        self._close_transport()
         return self._dispatcher.lost == lost
 
     def finish(self, deadline: float) -> None:
@@ -170,6 +180,8 @@ class Sender:
                 joining = False
         finally:
             self._threads.discard(threading.current_thread())
+            if self._retired and not self._threads:
+                self._close_transport()
 
     def _superfluous(self) -> bool:
         """Tell whether the thread that asks may end."""
@@ -180,11 +192,13 @@ class Sender:
     def _send(self, lease: Lease) -> None:
         entry, _ = lease
         try:
-            answer: Answer = self._transport.send(entry.body)
+            answer: Any = self._transport.send(entry.body)
         except TransportError as error:
             answer = error
         except Exception as error:  # a transport of the application's own may raise anything
             answer = TransportError(f"{type(error).__name__}: {error}")
+        if not isinstance(answer, Answer):  # or answer anything
+            answer = TransportError(f"the transport returned {answer!r:.100}, not a Reply")
         if self._config.debug:
             logger.debug("sent %r: %r", entry.body, answer)
         self._dispatcher.conclude(lease, answer)

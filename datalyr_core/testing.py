@@ -32,7 +32,9 @@ class RecordingClient(Datalyr):
             **options: The options of `Config`; the key is made up.
         """
         self.recorded = RecordingTransport()
-        super().__init__(**{"api_key": "dk_test", "transport": self.recorded, **options})
+        # One thread sends, so that events come in the order in which they were tracked.
+        own = {"api_key": "dk_test", "transport": self.recorded, "concurrency": 1}
+        super().__init__(**{**own, **options})
 
     @property
     def events(self) -> list[Event]:

@@ -121,8 +121,7 @@ class Tracker:
 
     def identify(self, user_id: object, traits: Mapping[str, Any] | None = None) -> str | None:
         """Say who the visitor is; later events of this request carry the user id."""
-        self.user_id = user_id
-        return self._send(_of_user(calls.identify), user_id, traits, label="$identify")
+        return self._send(self._identify, user_id, traits, label="$identify")
 
     def page(
         self, name: str | None = None, properties: Mapping[str, Any] | None = None
@@ -235,6 +234,11 @@ class Tracker:
         event.properties = orjson.loads(encode(event.properties))
         self._waiting.append(event)
         return event.event_id
+
+    def _identify(self, known: object, *args: object, **ids: object) -> Event:
+        event = calls.identify(*args, **ids)
+        self._visitor.say_user(event.user_id)  # only now: an identify of nobody changes nothing
+        return event
 
     def _page(self, user_id: object, *args: object, **ids: object) -> Event:
         return calls.page(user_id, *args, known=page_properties(self._request), **ids)

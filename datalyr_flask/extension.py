@@ -16,6 +16,7 @@ from datalyr_flask.web_request import FlaskRequest
 
 NAME = "datalyr"
 _TRACKER = "datalyr.tracker"  # in the WSGI environ: one request, one tracker
+_EXCLUDED = "datalyr.excluded"  # beside it: whether the option `exclude` names the request
 
 
 class FlaskDatalyr:
@@ -61,7 +62,8 @@ class FlaskDatalyr:
         app.extensions[NAME] = client
         app.before_request_funcs.setdefault(None, []).insert(0, _begin)
         if client.config.set_visitor_cookie:
-            app.after_request(_add_cookie)
+            # Flask calls them in reverse: it has to see what all others made of the response.
+            app.after_request_funcs.setdefault(None, []).insert(0, _add_cookie)
         app.jinja_env.globals["datalyr_browser_sdk"] = _browser_sdk
         # Flask has no place for request attributes of extensions; its class is one.
         Request.datalyr = property(_tracker_of)  # type: ignore[attr-defined]  # it is new
@@ -71,38 +73,51 @@ class FlaskDatalyr:
 def _tracker_of(request: Request) -> Tracker:
     """Return a request's tracker, and make it if nobody has yet."""
     tracker: Tracker | None = request.environ.get(_TRACKER)
-    if tracker is None:
-        client: Datalyr | None = current_app.extensions.get(NAME)
-        if client is None:
-            raise RuntimeError(
-                "Datalyr is not mounted on this application: call FlaskDatalyr(app) or "
-                "init_app(app) to access request.datalyr"
-            )
-        tracker = request.environ.setdefault(_TRACKER, client.tracker(FlaskRequest(request)))
+    return _make_tracker(request) if tracker is None else tracker
+
+
+def _make_tracker(request: Request) -> Tracker:
+    client: Datalyr | None = current_app.extensions.get(NAME)
+    if client is None:
+        raise RuntimeError(
+            "Datalyr is not mounted on this application: call FlaskDatalyr(app) or "
+            "init_app(app) to access request.datalyr"
+        )
+    web_request = FlaskRequest(request)
+    tracker: Tracker = request.environ.setdefault(_TRACKER, client.tracker(web_request))
+    request.environ[_EXCLUDED] = False  # while the callable is asked, which may track
+    request.environ[_EXCLUDED] = client.excludes(web_request)
     return tracker
+
+
+def _current_request() -> Request:
+    return cast(Request, request._get_current_object())  # type: ignore[attr-defined]  # of the proxy
 
 
 def _begin() -> None:
     """Make the tracker, so that it also works where no context is left, as in a generator."""
-    _tracker_of(request._get_current_object())  # type: ignore[attr-defined]  # of the proxy
+    _tracker_of(_current_request())
 
 
 def _find_tracker() -> Tracker | None:
     """Find the current tracker in Flask's own request context."""
-    if not has_request_context() or NAME not in current_app.extensions:
+    if not has_request_context():
         return None
-    client: Datalyr = current_app.extensions[NAME]
-    current = cast(Request, request._get_current_object())  # type: ignore[attr-defined]  # of the proxy
-    return None if client.excludes(FlaskRequest(current)) else _tracker_of(current)
+    current = _current_request()
+    if _TRACKER not in current.environ and NAME not in current_app.extensions:
+        return None
+    tracker = _tracker_of(current)
+    return None if current.environ.get(_EXCLUDED) else tracker
 
 
 def _add_cookie(response: Response) -> Response:
     """Give a new visitor the cookie."""
-    current = cast(Request, request._get_current_object())  # type: ignore[attr-defined]  # of the proxy
-    client: Datalyr = current_app.extensions[NAME]
-    if not client.excludes(FlaskRequest(current)):
-        added = _tracker_of(current).cookie_headers(response.status_code, response.headers.get)
-        response.headers.extend(added)
+    tracker = _find_tracker()
+    if tracker is not None:
+        headers = response.headers
+        for name, value in tracker.cookie_headers(response.status_code, headers.get):
+            if value not in headers.getlist(name):  # an application within this one wrote it
+                headers.add(name, value)
     return response
 
 

@@ -6,18 +6,22 @@ import sys
 from contextlib import suppress
 from typing import Any
 
-from flask import Request, current_app, has_request_context
+from flask import Request, current_app, g, has_request_context, request
 from werkzeug.exceptions import HTTPException
+
+from datalyr_core.web_request import absolute_url
 
 
 class FlaskRequest:
     """Answer core's questions about a Flask request."""
 
-    __slots__ = ("native",)
+    __slots__ = ("_g", "native")
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, native: Request) -> None:
         """Bind to a request."""
-        self.native = request
+        self.native = native
+        # What is known of the request when its context is gone, as in a plain generator.
+        self._g = g._get_current_object() if self._is_current() else None
 
     def header(self, name: str) -> str | None:
         """Return a header."""
@@ -33,9 +37,11 @@ class FlaskRequest:
         return self.native.query_string.decode("latin-1")
 
     def url(self) -> str | None:
-        """Return the URL; None for a host that the application does not trust."""
+        """Return the URL; None for a host that is none or that the application does not trust."""
         with suppress(HTTPException):
-            return self.native.url
+            host = self.native.host
+            if host:
+                return absolute_url(self.native.scheme, host, self.path(), self.query())
         return None
 
     def secure(self) -> bool:
@@ -49,9 +55,17 @@ class FlaskRequest:
     def user_id(self) -> Any:
         """Return the id of flask-login's `current_user`, if there is one."""
         flask_login: Any = sys.modules.get("flask_login")
-        if flask_login is None or not has_request_context():
+        if flask_login is None:
             return None
-        if not hasattr(current_app, "login_manager"):  # imported, but not set up here
-            return None
-        user = flask_login.current_user
-        return user.get_id() if user and user.is_authenticated else None
+        if not self._is_current():  # then it counts whom flask-login had found by the end
+            user = self._g.get("_login_user") if self._g is not None else None
+        elif hasattr(current_app, "login_manager"):
+            # The user and not the proxy, which takes a loader's RuntimeError for no user.
+            user = flask_login.current_user._get_current_object()
+        else:  # imported, but not set up here
+            user = None
+        return user.get_id() if user is not None and user.is_authenticated else None
+
+    def _is_current(self) -> bool:
+        """Tell whether this is the request that Flask serves here, and not another."""
+        return has_request_context() and request.environ is self.native.environ

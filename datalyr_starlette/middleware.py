@@ -65,6 +65,12 @@ class DatalyrMiddleware:
         if self._is_own and self.client.closed:  # the application is started again
             self.client = Datalyr(self.client.config)
         self._publish(scope)
+        known = False  # whether the application knows of lifespan: then it asks what is up
+
+        async def receive_and_note() -> Message:
+            nonlocal known
+            known = True
+            return await receive()
 
         async def send_and_close(message: Message) -> None:
             # By now the application's own shutdown is over, with whatever it tracked.
@@ -72,13 +78,26 @@ class DatalyrMiddleware:
                 await self.client.aclose(self.client.config.exit_timeout)
             await send(message)
 
-        await self.app(scope, receive, send_and_close)
+        try:
+            await self.app(scope, receive_and_note, send_and_close)
+        except Exception:
+            if known:
+                raise
+        if not known:
+            await _stand_in(receive, send_and_close)
 
     def _publish(self, scope: Scope) -> None:
         """Let the application find the client as `app.state.datalyr`."""
-        app = scope.get("app")
-        if app is not None and getattr(app.state, "datalyr", None) is not self.client:
-            app.state.datalyr = self.client
+        state = getattr(scope.get("app"), "state", None)
+        if state is not None and getattr(state, "datalyr", None) is not self.client:
+            state.datalyr = self.client
+
+
+async def _stand_in(receive: Receive, send: Send) -> None:
+    """Answer for an application without lifespan, or nothing would tell that the server stops."""
+    for phase in ("startup", "shutdown"):
+        await receive()
+        await send({"type": f"lifespan.{phase}.complete"})
 
 
 def _with_cookie(send: Send, tracker: Tracker) -> Send:

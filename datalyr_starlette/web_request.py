@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from typing import Any
-from urllib.parse import quote
 
 from starlette.requests import HTTPConnection
 from starlette.types import Scope
+
+from datalyr_core.web_request import absolute_url
 
 _HOST = re.compile(r"[A-Za-z0-9._\-]+(:\d+)?\Z|\[[0-9A-Fa-f:.]+\](:\d+)?\Z")
 _USER_ID_NAMES = ("identity", "id", "pk", "username")
@@ -50,9 +51,8 @@ class StarletteRequest:
         host = self.header("host") or self._server()
         if not host or not _HOST.match(host):
             return None
-        query = self.query()
-        path = quote(self.path(), safe="/%:@!$&'()*+,;=~-._")
-        return f"{self._scope.get('scheme', 'http')}://{host}{path}{'?' if query else ''}{query}"
+        scheme = self._scope.get("scheme", "http")
+        return absolute_url(scheme, host, self.path(), self.query())
 
     def secure(self) -> bool:
         """Tell whether the connection came over TLS."""

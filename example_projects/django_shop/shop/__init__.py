@@ -1,0 +1,1 @@
+"""A small shop on Django that tells Datalyr what its visitors do."""

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from datalyr_core import Datalyr, current_tracker
+from tests.support.ingest import IngestServer
+from tests.support.scripts import Scripts
+from tests.support.waiting import eventually
+
+MakeClient = Callable[..., Datalyr]
+
+
+@pytest.fixture(autouse=True)
+def nothing_leaks() -> Iterator[None]:
+    """Fail a test that leaves a thread, a tracker or a signal handler behind."""
+    handler = signal.getsignal(signal.SIGTERM)
+    yield
+    assert current_tracker() is None
+    assert signal.getsignal(signal.SIGTERM) == handler, "SIGTERM's handler was not given back"
+    assert eventually(lambda: not _threads_of_closed_clients(), 5), _threads_of_closed_clients()
+
+
+def _threads_of_closed_clients() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if _belongs_to_closed_client(thread)]
+
+
+def _belongs_to_closed_client(thread: threading.Thread) -> bool:
+    # A thread knows what it runs: a sender, which knows whether it was stopped.
+    sender = getattr(getattr(thread, "_target", None), "__self__", None)
+    return thread.name == "datalyr-sender" and getattr(sender, "_stopping", True)
+
+
+@pytest.fixture
+def ingest() -> Iterator[IngestServer]:
+    with IngestServer() as server:
+        yield server
+
+
+@pytest.fixture
+def make_client(ingest: IngestServer) -> Iterator[MakeClient]:
+    """Make clients of the local ingest, and close them after the test."""
+    made: list[Datalyr] = []
+
+    def make(**options: Any) -> Datalyr:
+        client = Datalyr(**{"api_key": "dk_test", "host": ingest.url, **options})
+        made.append(client)
+        return client
+
+    yield make
+    for client in made:
+        client.close(timeout=0)  # also one that another thread closed: SIGTERM is given back here
+
+
+@pytest.fixture
+def scripts(tmp_path: Path, ingest: IngestServer) -> Scripts:
+    """Run programs whose clients, made with `Datalyr.from_env()`, send to the local ingest."""
+    return Scripts(tmp_path, ingest.url)

@@ -1,0 +1,513 @@
+"""The client over real sockets, while the ingest is well."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import threading
+import weakref
+from collections import Counter
+from typing import Any
+
+import httpx
+import pytest
+
+from datalyr_core import Datalyr, Event, Reply
+from datalyr_core.testing import recording_client
+from tests.conftest import MakeClient
+from tests.support.ingest import OK, IngestServer, slow
+from tests.support.waiting import eventually
+
+
+def sender_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "datalyr-sender"]
+
+
+def track(client: Datalyr, count: int) -> list[str]:
+    names = [f"E{number}" for number in range(count)]
+    for name in names:
+        assert client.track("u", name)
+    return names
+
+
+# Starting
+
+
+def test_making_a_client_starts_nothing(make_client: MakeClient, ingest: IngestServer) -> None:
+    client = make_client()
+    assert client.flush()
+    assert (sender_threads(), ingest.connections) == ([], 0)
+    client.track("u", "E")
+    assert len(sender_threads()) == 1
+
+
+def test_a_disabled_client_takes_everything_and_does_nothing(
+    make_client: MakeClient, ingest: IngestServer
+) -> None:
+    client = make_client(enabled=False)
+    assert client.track("u", "E", event_id="evt_1") == "evt_1"
+    assert client.flush()
+    assert client.close()
+    assert (sender_threads(), ingest.requests) == ([], [])
+
+
+# When
+
+
+def test_flush_waits_until_all_is_delivered(make_client: MakeClient, ingest: IngestServer) -> None:
+    client = make_client(concurrency=1)
+    names = track(client, 50)
+    assert client.flush()
+    assert ingest.names == names
+    assert client.stats.delivered == 50
+
+
+def test_events_go_out_by_themselves_when_enough_wait(
+    make_client: MakeClient, ingest: IngestServer
+) -> None:
+    client = make_client(flush_at=5, flush_interval=3600)
+    track(client, 4)
+    assert not eventually(lambda: ingest.requests, 0.2)
+    track(client, 1)
+    assert eventually(lambda: len(ingest.accepted) == 5)
+
+
+def test_events_go_out_by_themselves_when_time_has_passed(
+    make_client: MakeClient, ingest: IngestServer
+) -> None:
+    client = make_client(flush_at=100, flush_interval=1)
+    track(client, 1)
+    assert eventually(lambda: client.stats.delivered == 1, 3)
+
+
+def test_flush_during_an_automatic_pass_waits_for_what_is_in_flight(
+    make_client: MakeClient, ingest: IngestServer
+) -> None:
+    ingest.answer = slow(0.3)
+    client = make_client(flush_at=1)
+    track(client, 1)
+    assert eventually(lambda: ingest.in_flight == 1)
+    assert client.flush()
+    assert ingest.names == ["E0"]
+
+
+def test_flush_includes_events_that_arrive_meanwhile(
+    make_client: MakeClient, ingest: IngestServer
+) -> None:
+    ingest.answer = slow(0.2)
+    client = make_client(concurrency=1)
+    track(client, 2)
+    flushed: list[bool] = []
+    thread = threading.Thread(target=lambda: flushed.append(client.flush()))
+    thread.start()
+    assert eventually(lambda: ingest.in_flight)
+    client.track("u", "late")
+    thread.join()
+    assert flushed == [True]
+    assert ingest.names == ["E0", "E1", "late"]
+
+
+def test_flush_waits_no_longer_than_it_may(make_client: MakeClient, ingest: IngestServer) -> None:
+    ingest.answer = slow(0.5)
+    client = make_client()
+    track(client, 1)
+    assert not client.flush(timeout=0.05)
+    assert client.stats.waiting == 1
+    assert client.flush(timeout=5)
+
+
+def test_hooks_were_called_when_flush_returns(
+    make_client: MakeClient, ingest: IngestServer
+) -> None:
+    ingest.answer = type(OK)(400)
+    for _ in range(20):
+        dropped: list[Event] = []
+        client = make_client(on_drop=lambda events, reason, to=dropped: to.extend(events))
+        track(client, 10)
+        assert not client.flush()
+        assert len(dropped) == 10
+        client.close()
+
+
+# How many at a time
+
+
+def test_a_slow_ingest_gets_up_to_concurrency_requests_at_once(
+    make_client: MakeClient, ingest: IngestServer
+) -> None:
+    ingest.answer = slow(0.1)
+    client = make_client(concurrency=4)
+    track(client, 24)
+    assert client.flush()
+    assert ingest.most_in_flight == 4
+    assert ingest.connections == 4
+    assert eventually(lambda: len(sender_threads()) == 1)  # the others were for the rush
+
+
+def test_a_quick_ingest_is_served_by_no_crowd_of_threads(make_client: MakeClient) -> None:
+    by_thread: Counter[int] = Counter()
+
+    class Quick:
+        def send(self, body: bytes) -> Reply:
+            by_thread[threading.get_ident()] += 1
+            return Reply(200)
+
+    client = make_client(transport=Quick())
+    track(client, 500)
+    assert client.flush()
+    assert len(by_thread) <= 2  # a second one may come in between, but no crowd
+
+
+def test_connections_are_kept(make_client: MakeClient, ingest: IngestServer) -> None:
+    client = make_client(concurrency=1)
+    for _ in range(3):
+        track(client, 5)
+        assert client.flush()
+    assert ingest.connections == 1
+    assert len(ingest.accepted) == 15
+
+
+def test_track_and_flush_in_turns_never_hang(make_client: MakeClient, ingest: IngestServer) -> None:
+    """Threads that come and go must not all go: somebody has to send the next event."""
+    ingest.answer = slow(0.012)
+    client = make_client(concurrency=8)
+    for _ in range(60):
+        track(client, 8)
+        assert client.flush(timeout=10)
+    assert client.stats.delivered == 480
+
+
+# What the application sees and says
+
+
+def test_before_send_changes_and_drops(make_client: MakeClient, ingest: IngestServer) -> None:
+    def scrub(event: Event) -> Event | None:
+        event.properties.pop("secret", None)
+        return None if event.event == "noise" else event
+
+    client = make_client(before_send=scrub)
+    given = {"secret": 1, "a": 2}
+    assert client.track("u", "E", given, anonymous_id="anon_1")
+    assert client.track("u", "noise") is None
+    client.flush()
+    assert ingest.accepted[0]["properties"] == {"a": 2, "anonymous_id": "anon_1"}
+    assert given == {"secret": 1, "a": 2}
+    assert (ingest.names, client.stats.dropped) == (["E"], {"before_send": 1})
+
+
+def test_a_before_send_that_raises_changes_nothing(
+    make_client: MakeClient, ingest: IngestServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = make_client(before_send=lambda event: 1 / 0)
+    assert client.track("u", "E")
+    client.flush()
+    assert ingest.names == ["E"]
+    assert "before_send raised; the event is sent as it is" in caplog.text
+
+
+def spoil(event: Event, /, **fields: Any) -> Event:
+    for name, value in fields.items():
+        setattr(event, name, value)
+    return event
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        lambda event: "text",
+        lambda event: {"event": "E"},
+        lambda event: spoil(event, properties=None),
+        lambda event: spoil(event, properties=[1]),
+        lambda event: spoil(event, event=None),
+        lambda event: spoil(event, event=""),
+        lambda event: spoil(event, event_id=5),
+        lambda event: spoil(event, anonymous_id=None),
+        lambda event: spoil(event, user_id=5),
+        lambda event: spoil(event, timestamp=0),
+        lambda event: spoil(event, context=None),
+    ],
+)
+def test_a_before_send_that_returns_nonsense_drops_the_event(
+    nonsense: Any,
+    make_client: MakeClient,
+    ingest: IngestServer,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    client = make_client(before_send=nonsense)
+    assert client.track("u", "E") is None
+    assert client.track("u", "E") is None
+    client.flush()
+    assert ingest.requests == []
+    assert client.stats.dropped == {"before_send": 2}
+    assert caplog.text.count("before_send returned") == 1
+
+
+def test_an_event_that_belongs_to_nobody_is_warned_about_once(
+    make_client: MakeClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = make_client()
+    for _ in range(3):
+        client.track(event="E")
+        client.track(event="E", anonymous_id="anon_1")
+    assert caplog.text.count("it belongs to nobody") == 1
+
+
+def test_a_call_without_what_it_needs_is_one_warning_and_a_counted_drop(
+    make_client: MakeClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    dropped: list[tuple[str, str]] = []
+    client = make_client(
+        on_drop=lambda events, reason: dropped.append((events[0].event, str(reason)))
+    )
+    assert client.track("u", "") is None
+    assert client.track("u", "") is None
+    assert client.track_purchase("u", "much") is None
+    assert len(caplog.records) == 2
+    assert [reason for _, reason in dropped] == ["validation_error"] * 3
+    assert client.stats.dropped == {"validation_error": 3}
+    assert client.stats.accepted == 0
+
+
+def test_warnings_are_not_remembered_without_end(
+    make_client: MakeClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = make_client()
+    for number in range(150):
+        client.track("u", number)  # type: ignore[arg-type]
+    assert len(caplog.records) == 100
+
+
+def test_hooks_that_raise_are_logged_and_otherwise_ignored(
+    make_client: MakeClient, ingest: IngestServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    ingest.script.extend([type(OK)(400)])
+    client = make_client(
+        on_error=lambda event, error: 1 / 0, on_drop=lambda events, reason: 1 / 0, concurrency=1
+    )
+    track(client, 2)
+    client.flush()
+    assert ingest.names == ["E1"]
+    assert "on_error raised" in caplog.text
+    assert "on_drop raised" in caplog.text
+    assert client.stats.dropped == {"permanent_client_error": 1}
+
+
+def test_debug_logs_events_and_replies_but_never_the_key(
+    make_client: MakeClient, ingest: IngestServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    client = make_client(debug=True, api_key="dk_hush")
+    client.track("u", "E")
+    client.flush()
+    assert "tracked Event(event='E'" in caplog.text
+    assert "status=200" in caplog.text
+    assert "hush" not in caplog.text
+    assert ingest.requests[0].headers["x-api-key"] == "dk_hush"
+
+
+def test_later_changes_by_the_caller_change_nothing(
+    make_client: MakeClient, ingest: IngestServer
+) -> None:
+    client = make_client()
+    given: dict[str, Any] = {"items": [1]}
+    client.track("u", "E", given)
+    given["items"].append(2)
+    given["b"] = 1
+    client.flush()
+    assert ingest.accepted[0]["properties"].keys() == {"items", "anonymous_id"}
+    assert ingest.accepted[0]["properties"]["items"] == [1]
+
+
+def test_every_anonymous_id_is_fresh(make_client: MakeClient, ingest: IngestServer) -> None:
+    client = make_client()
+    assert client.get_anonymous_id() != client.get_anonymous_id()
+    track(client, 20)
+    client.flush()
+    assert len({body["anonymousId"] for body in ingest.accepted}) == 20
+
+
+# Bounds and counts
+
+
+def test_overflow_drops_the_oldest_waiting_and_counts_what_is_in_flight(
+    make_client: MakeClient, ingest: IngestServer
+) -> None:
+    ingest.answer = slow(0.5)
+    dropped: list[str] = []
+    client = make_client(
+        max_queue_size=100,
+        concurrency=1,
+        flush_at=1,
+        on_drop=lambda events, reason: dropped.extend(f"{reason} {e.event}" for e in events),
+    )
+    track(client, 1)
+    assert eventually(lambda: ingest.in_flight == 1)
+    for number in range(1, 103):
+        client.track("u", f"E{number}")
+    assert dropped == [f"queue_overflow E{number}" for number in (1, 2, 3)]
+    assert client.stats.waiting == 100
+    ingest.answer = OK
+    assert client.flush()
+    assert ingest.names == ["E0", *(f"E{number}" for number in range(4, 103))]
+
+
+def test_nothing_is_unaccounted_for_under_load_from_many_threads(
+    make_client: MakeClient, ingest: IngestServer
+) -> None:
+    ingest.answer = lambda request: type(OK)(400) if b"bad" in request.raw else OK
+    client = make_client(max_queue_size=150, flush_at=5)
+
+    def work(name: int) -> None:
+        for number in range(150):
+            client.track("u", f"{'bad' if number % 10 == 0 else 'good'} {name} {number}")
+
+    threads = [threading.Thread(target=work, args=(name,)) for name in range(8)]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        assert client.stats.waiting <= 150
+    client.flush()
+    stats = client.stats
+    assert stats.accepted == 8 * 150
+    assert stats.waiting == 0
+    assert stats.accepted == stats.delivered + sum(stats.dropped.values())
+    assert stats.delivered == len(ingest.accepted) == len(set(ingest.names))
+
+
+# Other transports
+
+
+@pytest.mark.parametrize("library", ["httpx", "httpx2"])
+def test_a_ready_http_client_is_used_and_stays_open(
+    library: str, make_client: MakeClient, ingest: IngestServer
+) -> None:
+    http = pytest.importorskip(library).Client(headers={"x-mine": "yes"}, trust_env=False)
+    with http:
+        client = make_client(http_client=http)
+        track(client, 3)
+        assert client.close()
+        assert ingest.requests[0].headers["x-mine"] == "yes"
+        assert ingest.requests[0].headers["x-api-key"] == "dk_test"
+        assert len(ingest.accepted) == 3
+        assert not http.is_closed
+
+
+def test_a_client_on_a_mock_transport(make_client: MakeClient) -> None:
+    seen: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return httpx.Response(200, text="fine")
+
+    with httpx.Client(transport=httpx.MockTransport(answer)) as http:
+        client = make_client(http_client=http, host="https://ingest.example/track")
+        track(client, 1)
+        assert client.flush()
+    assert str(seen[0].url) == "https://ingest.example/track"
+
+
+def test_a_transport_of_the_applications_own_is_not_closed(make_client: MakeClient) -> None:
+    class Mine:
+        closed = False
+
+        def send(self, body: bytes) -> Reply:
+            return Reply(202)
+
+        def close(self) -> None:
+            self.closed = True
+
+    transport = Mine()
+    client = make_client(transport=transport)
+    track(client, 1)
+    assert client.close()
+    assert (client.stats.delivered, transport.closed) == (1, False)
+
+
+def test_the_recording_client_keeps_events_and_sends_nothing(ingest: IngestServer) -> None:
+    with recording_client(host=ingest.url) as client:
+        client.track("u", "E", {"a": 1})
+        client.identify("u")
+        assert [event.event for event in client.events] == ["E", "$identify"]
+        assert client.events[0].properties["a"] == 1
+    assert ingest.requests == []
+
+
+# Clients that come and go
+
+
+def test_a_client_that_is_forgotten_delivers_what_waits_and_its_thread_ends(
+    ingest: IngestServer,
+) -> None:
+    client = Datalyr("dk_test", host=ingest.url, flush_interval=1)
+    track(client, 3)
+    gone = weakref.ref(client)
+    del client
+    gc.collect()
+    assert gone() is None
+    assert eventually(lambda: len(ingest.accepted) == 3)
+    assert eventually(lambda: not sender_threads())
+    recording_client().close()  # SIGTERM is given back by whoever closes last
+
+
+def test_a_second_client_with_the_same_key_warns_once(
+    make_client: MakeClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    key = f"dk_twin_{id(caplog)}"
+    clients = [make_client(api_key=key) for _ in range(3)]
+    assert len(clients) == 3
+    assert caplog.text.count("another client with the same key") == 1
+    assert key not in caplog.text
+
+
+# Asynchronous
+
+
+@pytest.fixture(params=["asyncio", "trio"])
+def anyio_backend(request: pytest.FixtureRequest) -> str:
+    if request.param == "trio":
+        pytest.importorskip("trio")
+    return str(request.param)
+
+
+@pytest.mark.anyio
+async def test_aflush_and_aclose(make_client: MakeClient, ingest: IngestServer) -> None:
+    client = make_client()
+    track(client, 3)
+    assert await client.aflush()
+    assert len(ingest.accepted) == 3
+    track(client, 2)
+    assert await client.aclose()
+    assert len(ingest.accepted) == 5
+    assert client.closed
+
+
+@pytest.mark.anyio
+async def test_the_event_loop_goes_on_while_a_client_closes(
+    make_client: MakeClient, ingest: IngestServer
+) -> None:
+    import anyio
+
+    ingest.answer = slow(0.2)
+    beats = 0
+    async with make_client() as client:
+        track(client, 1)
+
+        async def beat() -> None:
+            nonlocal beats
+            while True:
+                beats += 1
+                await anyio.sleep(0.01)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(beat)
+            assert await client.aflush(timeout=5)
+            group.cancel_scope.cancel()
+    assert beats > 3
+    assert client.closed
+
+
+def test_a_context_manager_closes(make_client: MakeClient, ingest: IngestServer) -> None:
+    with make_client() as client:
+        track(client, 1)
+    assert client.closed
+    assert ingest.names == ["E0"]

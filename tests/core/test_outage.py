@@ -1,0 +1,397 @@
+"""The client while the ingest fails: what is tried again, when, and what is given up."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from datalyr_core import Datalyr, Event, Reply, TransportError
+from tests.conftest import MakeClient
+from tests.support.ingest import (
+    CUT_SHORT,
+    DOWN,
+    GARBAGE,
+    HUGE,
+    OK,
+    RESET,
+    SILENCE,
+    Answer,
+    IngestServer,
+    Received,
+    slow,
+)
+from tests.support.waiting import eventually
+
+
+class Hooks:
+    """Keep what the application's hooks are told."""
+
+    def __init__(self) -> None:
+        self.errors: list[tuple[str, str]] = []
+        self.drops: list[tuple[str, str]] = []
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return {"on_error": self._on_error, "on_drop": self._on_drop}
+
+    def _on_error(self, event: Event, error: Exception) -> None:
+        assert isinstance(error, TransportError)
+        self.errors.append((event.event, str(error)))
+
+    def _on_drop(self, events: list[Event], reason: str) -> None:
+        self.drops.extend((event.event, str(reason)) for event in events)
+
+
+@pytest.fixture
+def hooks() -> Hooks:
+    return Hooks()
+
+
+def track(client: Datalyr, count: int) -> None:
+    for number in range(count):
+        client.track("u", f"E{number}")
+
+
+def records(caplog: pytest.LogCaptureFixture, level: int) -> list[str]:
+    return [each.getMessage() for each in caplog.records if each.levelno == level]
+
+
+# Permanent
+
+
+@pytest.mark.parametrize("status", [301, 400, 404, 413, 422])
+def test_a_permanent_status_drops_the_event_at_once(
+    status: int, make_client: MakeClient, ingest: IngestServer, hooks: Hooks
+) -> None:
+    ingest.script.append(Answer(status, body=b"no such thing"))
+    client = make_client(concurrency=1, **hooks.options)
+    track(client, 2)
+    assert not client.flush()
+    assert [request.body["event"] for request in ingest.requests] == ["E0", "E1"]
+    assert hooks.drops == [("E0", "permanent_client_error")]
+    [(event, error)] = hooks.errors
+    assert (event, f"HTTP {status}" in error, "no such thing" in error) == ("E0", True, True)
+    assert (client.stats.delivered, client.stats.retried) == (1, 0)
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_refused_key_is_one_loud_error(
+    status: int, make_client: MakeClient, ingest: IngestServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    ingest.answer = Answer(status)
+    client = make_client(api_key="dk_hush")
+    track(client, 5)
+    assert not client.flush()
+    [message] = records(caplog, logging.ERROR)
+    assert "check api_key" in message
+    assert client.stats.dropped == {"permanent_client_error": 5}
+    assert "hush" not in caplog.text
+
+
+def test_redirects_are_not_followed(make_client: MakeClient, ingest: IngestServer) -> None:
+    ingest.answer = Answer(307, headers={"Location": f"{ingest.url}/elsewhere"})
+    client = make_client()
+    track(client, 1)
+    assert not client.flush()
+    assert [request.path for request in ingest.requests] == ["/track"]
+    assert client.stats.dropped == {"permanent_client_error": 1}
+
+
+# Transient
+
+
+@pytest.mark.parametrize("status", [408, 429, 500, 503])
+def test_a_transient_status_is_tried_again(
+    status: int, make_client: MakeClient, ingest: IngestServer, hooks: Hooks
+) -> None:
+    ingest.script.append(Answer(status))
+    client = make_client(**hooks.options)
+    event_id = client.track("u", "E")
+    assert client.flush()
+    first, second = ingest.requests
+    assert first.raw == second.raw
+    assert first.body["eventId"] == event_id
+    assert 0.4 <= second.at - first.at <= 1.5
+    assert (client.stats.retried, hooks.drops) == (1, [])
+
+
+@pytest.mark.parametrize("fault", [RESET, CUT_SHORT, GARBAGE], ids=["reset", "cut", "garbage"])
+def test_a_broken_connection_is_tried_again(
+    fault: Answer, make_client: MakeClient, ingest: IngestServer
+) -> None:
+    ingest.script.append(fault)
+    client = make_client()
+    track(client, 1)
+    assert client.flush()
+    assert (ingest.names, client.stats.retried) == (["E0"], 1)
+
+
+@pytest.mark.parametrize(
+    "transport",
+    [
+        lambda body: (_ for _ in ()).throw(TransportError("refused")),
+        lambda body: 1 / 0,
+        lambda body: "no reply",
+    ],
+    ids=["told", "raises", "nonsense"],
+)
+def test_a_transport_that_gives_no_answer_is_transient(
+    transport: Any, make_client: MakeClient, hooks: Hooks
+) -> None:
+    class Broken:
+        def send(self, body: bytes) -> Reply:
+            return transport(body)  # type: ignore[no-any-return]
+
+    client = make_client(transport=Broken(), retry_limit=0, **hooks.options)
+    track(client, 1)
+    assert not client.flush(timeout=5)
+    assert client.stats.waiting == 1
+    assert len(hooks.errors) == 1
+
+
+def test_a_silent_ingest_is_given_up_after_the_timeout(
+    make_client: MakeClient, ingest: IngestServer
+) -> None:
+    ingest.script.append(SILENCE)
+    client = make_client(timeout=1)
+    track(client, 1)
+    begun = time.monotonic()
+    assert client.flush()
+    assert 1 <= time.monotonic() - begun < 4
+    assert client.stats.retried == 1
+
+
+def test_ten_megabytes_of_reply_are_not_read(make_client: MakeClient, ingest: IngestServer) -> None:
+    ingest.script.append(HUGE)
+    client = make_client(concurrency=1)
+    track(client, 2)
+    assert client.flush(timeout=5)
+    assert (client.stats.delivered, client.stats.retried) == (2, 0)
+    assert ingest.connections == 2  # one with an unread rest is of no more use
+
+
+def test_an_endless_reply_takes_no_longer_than_a_request_may(make_client: MakeClient) -> None:
+    """Every byte in time, but never the last one."""
+    with IngestServer() as dripping:
+        head = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"
+        dripping.answer = Answer(raw=head + b"x" * 70_000)
+        client = make_client(host=dripping.url, timeout=1, concurrency=1)
+        track(client, 1)
+        assert client.flush(timeout=5)  # the beginning is enough to know the status
+        assert client.stats.delivered == 1
+
+
+def test_a_stale_connection_is_replaced_at_once_and_is_no_failure(
+    make_client: MakeClient, ingest: IngestServer, hooks: Hooks
+) -> None:
+    client = make_client(concurrency=1, **hooks.options)
+    track(client, 1)
+    client.flush()
+    # The server resets the kept connection in place of an answer, as if it had just closed.
+    ingest.script.append(RESET)
+    begun = time.monotonic()
+    track(client, 1)
+    assert client.flush()
+    assert time.monotonic() - begun < 0.3
+    assert (client.stats.retried, hooks.errors, ingest.connections) == (0, [], 2)
+
+
+def test_a_connection_that_the_server_closed_while_idle_is_replaced(
+    make_client: MakeClient, ingest: IngestServer
+) -> None:
+    client = make_client(concurrency=1)
+    track(client, 1)
+    client.flush()
+    ingest.close_idle()
+    track(client, 1)
+    assert client.flush()
+    assert (client.stats.retried, ingest.connections) == (0, 2)
+
+
+def test_a_stale_connection_to_an_ingest_that_is_gone_is_a_failure(
+    make_client: MakeClient, hooks: Hooks
+) -> None:
+    with IngestServer() as going:
+        client = make_client(host=going.url, retry_limit=0, **hooks.options)
+        track(client, 1)
+        client.flush()
+        going.script.append(RESET)
+        going.refuse()
+        track(client, 1)
+        assert not client.flush()
+    assert len(hooks.errors) == 1
+
+
+# How long
+
+
+def test_retry_after_is_honoured(make_client: MakeClient, ingest: IngestServer) -> None:
+    ingest.script.append(Answer(429, headers={"Retry-After": "2"}))
+    client = make_client()
+    track(client, 1)
+    assert client.flush()  # hurries, but not past what was asked for
+    first, second = ingest.requests
+    assert second.at - first.at >= 1.9
+
+
+def test_one_probe_at_a_time_while_the_ingest_fails(
+    make_client: MakeClient, ingest: IngestServer
+) -> None:
+    ingest.answer = Answer(503, delay=0.02)
+    client = make_client(flush_at=1, concurrency=10)
+    track(client, 200)
+    assert eventually(lambda: client.stats.retried and not ingest.in_flight)
+    before, ingest.most_in_flight = len(ingest.requests), 0
+    assert before <= 10  # what was under way when it began
+    assert eventually(lambda: len(ingest.requests) >= before + 2, 8)
+    assert ingest.most_in_flight == 1
+    assert len(ingest.requests) == before + 2
+    assert client.stats.waiting == 200
+
+
+def test_recovery_delivers_everything_once_and_in_order(
+    make_client: MakeClient, ingest: IngestServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    ingest.script.extend([DOWN] * 2)
+    client = make_client(concurrency=1)
+    track(client, 200)
+    assert client.flush()
+    assert ingest.names == [f"E{number}" for number in range(200)]
+    assert records(caplog, logging.WARNING) == [
+        "the ingest fails (HTTP 503 'down'); events wait",
+        "the ingest answers again; 199 wait",
+    ]
+
+
+# Until when
+
+
+def test_flush_gives_up_after_a_whole_pass_that_delivered_nothing(
+    make_client: MakeClient, ingest: IngestServer, hooks: Hooks
+) -> None:
+    ingest.answer = DOWN
+    client = make_client(retry_limit=0, concurrency=1, flush_at=100, **hooks.options)
+    track(client, 30)
+    assert not client.flush()
+    assert len(ingest.requests) == 2  # the first event, and one more to tell whose fault it is
+    assert client.stats.waiting == 30
+    assert hooks.drops == []
+    ingest.answer = OK
+    assert client.flush()
+    assert sorted(ingest.names) == sorted(f"E{number}" for number in range(30))
+
+
+def test_flush_goes_on_as_long_as_a_pass_delivers_something(
+    make_client: MakeClient, ingest: IngestServer
+) -> None:
+    seen: Counter[str] = Counter()
+
+    def every_other_time(request: Received) -> Answer:
+        seen[request.body["event"]] += 1
+        return DOWN if seen[request.body["event"]] == 1 else OK
+
+    ingest.answer = every_other_time
+    client = make_client(retry_limit=1)
+    track(client, 3)
+    assert client.flush()
+
+
+def test_an_event_is_dropped_after_ten_failed_flushes(
+    make_client: MakeClient, ingest: IngestServer, hooks: Hooks, caplog: pytest.LogCaptureFixture
+) -> None:
+    ingest.answer = DOWN
+    client = make_client(retry_limit=0, **hooks.options)
+    track(client, 1)
+    for flushes in range(1, 11):
+        assert hooks.drops == []
+        assert not client.flush()
+        assert len(ingest.requests) == flushes
+    assert hooks.drops == [("E0", "max_flush_attempts")]
+    assert len(hooks.errors) == 10
+    assert (client.stats.waiting, client.flush()) == (0, True)
+    assert caplog.text.count("the ingest fails") == 1
+    assert "10 flushes failed, the last with: HTTP 503" in caplog.text
+
+
+def test_one_bad_event_does_not_block_the_others(
+    make_client: MakeClient, ingest: IngestServer, hooks: Hooks
+) -> None:
+    ingest.answer = lambda request: DOWN if request.body["event"] == "E0" else OK
+    client = make_client(retry_limit=0, concurrency=1, **hooks.options)
+    track(client, 10)
+    assert not client.flush()
+    assert ingest.names == [f"E{number}" for number in range(1, 10)]
+    assert client.stats.waiting == 1
+    while client.stats.waiting:
+        client.flush()
+    assert hooks.drops == [("E0", "max_flush_attempts")]
+
+
+def test_a_long_outage_wears_out_no_single_event(
+    make_client: MakeClient, ingest: IngestServer, hooks: Hooks
+) -> None:
+    ingest.answer = DOWN
+    client = make_client(retry_limit=0, concurrency=1, **hooks.options)
+    track(client, 10)
+    for _ in range(5):
+        client.flush()
+    assert hooks.drops == []
+    tried = Counter(request.body["event"] for request in ingest.requests)
+    assert max(tried.values()) <= 4
+
+
+def test_overflow_in_an_outage_drops_the_oldest(
+    make_client: MakeClient, ingest: IngestServer, hooks: Hooks
+) -> None:
+    ingest.answer = DOWN
+    client = make_client(max_queue_size=100, retry_limit=10, **hooks.options)
+    track(client, 1)
+    client.flush(timeout=0.1)
+    track(client, 120)
+    assert client.stats.waiting == 100
+    assert len(hooks.drops) == 21
+    assert {reason for _, reason in hooks.drops} == {"queue_overflow"}
+
+
+def test_an_answer_that_comes_after_the_event_was_given_up_counts_nothing(
+    make_client: MakeClient, ingest: IngestServer, hooks: Hooks
+) -> None:
+    for answer in (slow(0.3), Answer(503, delay=0.3), Answer(400, delay=0.3)):
+        ingest.answer = answer
+        client = make_client(flush_at=1, **hooks.options)
+        track(client, 1)
+        assert eventually(lambda: ingest.in_flight == 1)
+        assert not client.close(timeout=0.05)
+        assert eventually(lambda: ingest.in_flight == 0)
+        assert client.stats.dropped == {"close_timeout": 1}
+        assert (client.stats.delivered, client.stats.waiting) == (0, 0)
+    assert len(hooks.drops) == 3
+    assert hooks.errors == []
+
+
+def test_a_failing_ingest_and_many_threads_lose_nothing(
+    make_client: MakeClient, ingest: IngestServer
+) -> None:
+    count = Counter[str]()
+    lock = threading.Lock()
+
+    def sometimes(request: Received) -> Answer:
+        with lock:
+            count["all"] += 1
+            return RESET if count["all"] % 150 == 0 else OK
+
+    ingest.answer = sometimes
+    client = make_client(flush_at=5)
+    threads = [threading.Thread(target=track, args=(client, 80)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert client.flush(timeout=20)
+    assert len(ingest.accepted) == client.stats.delivered == 320
+    assert len({body["eventId"] for body in ingest.accepted}) == 320

@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+import threading
+from collections import Counter
+
+import pytest
+
+from datalyr_core.outbox.base import Entry
+from datalyr_core.outbox.memory import PATIENCE, MemoryOutbox
+
+
+@pytest.fixture
+def outbox() -> MemoryOutbox:
+    return MemoryOutbox(5)
+
+
+def fill(outbox: MemoryOutbox, count: int) -> None:
+    for number in range(1, count + 1):
+        outbox.put(b"%d" % number)
+
+
+def lease(outbox: MemoryOutbox, *, patient: bool = False) -> Entry:
+    entry = outbox.lease(patient=patient)
+    assert entry is not None
+    return entry
+
+
+def bodies(entries: list[Entry]) -> list[bytes]:
+    return [entry.body for entry in entries]
+
+
+def test_first_in_first_out(outbox: MemoryOutbox) -> None:
+    fill(outbox, 3)
+    assert [lease(outbox).body for _ in range(3)] == [b"1", b"2", b"3"]
+    assert outbox.lease(patient=False) is None
+    assert outbox.lease(patient=True) is None
+
+
+def test_what_is_leased_counts_but_does_not_wait(outbox: MemoryOutbox) -> None:
+    fill(outbox, 3)
+    entry = lease(outbox)
+    assert (outbox.accepted, outbox.waiting, len(outbox)) == (3, 2, 3)
+    outbox.settle(entry)
+    assert (outbox.accepted, outbox.waiting, len(outbox)) == (3, 2, 2)
+
+
+def test_the_oldest_waiting_makes_room(outbox: MemoryOutbox) -> None:
+    fill(outbox, 5)
+    lease(outbox)
+    assert bodies(outbox.put(b"6")) == [b"2"]  # the first is in flight, and counts
+    assert (len(outbox), outbox.waiting) == (5, 4)
+    assert outbox.put(b"7")[0].body == b"3"
+
+
+def test_what_is_given_back_returns_to_its_old_place(outbox: MemoryOutbox) -> None:
+    fill(outbox, 5)
+    first, second, third = lease(outbox), lease(outbox), lease(outbox)
+    for entry in (second, third, first):
+        assert outbox.give_back(entry)
+    assert [lease(outbox).number for _ in range(5)] == [1, 2, 3, 4, 5]
+
+
+def test_an_entry_is_settled_exactly_once(outbox: MemoryOutbox) -> None:
+    fill(outbox, 1)
+    entry = lease(outbox)
+    assert outbox.holds(entry)
+    assert [outbox.settle(entry), outbox.settle(entry), outbox.give_back(entry)] == [
+        True,
+        False,
+        False,
+    ]
+    assert not outbox.holds(entry)
+    assert len(outbox) == 0
+
+
+def test_abandoning_returns_everything_in_order_and_takes_it_away(outbox: MemoryOutbox) -> None:
+    fill(outbox, 4)
+    lease(outbox)
+    second = lease(outbox)
+    third = lease(outbox)
+    outbox.give_back(second)
+    assert bodies(outbox.abandon()) == [b"1", b"2", b"3", b"4"]
+    assert not outbox.settle(third)
+    assert (len(outbox), outbox.abandon()) == (0, [])
+
+
+def test_a_patient_lease_passes_over_what_fails_far_more_often(outbox: MemoryOutbox) -> None:
+    fill(outbox, 3)
+    first = lease(outbox)
+    outbox.give_back(first)
+    first.failed_flushes = PATIENCE - 1
+    assert lease(outbox, patient=True) is first  # no more often than it may
+    outbox.give_back(first)
+    first.failed_flushes = PATIENCE
+    assert lease(outbox, patient=True).number == 2
+    assert lease(outbox).number == 1
+
+
+def test_many_threads_lose_and_double_nothing() -> None:
+    outbox = MemoryOutbox(10_000)
+    settled: Counter[bytes] = Counter()
+    lock = threading.Lock()
+
+    def put(name: int) -> None:
+        for number in range(500):
+            outbox.put(b"%d-%d" % (name, number))
+
+    def take() -> None:
+        while len(outbox) or outbox.accepted < 2000:
+            entry = outbox.lease(patient=False)
+            if entry is None or (entry.attempts == 0 and entry.number % 3 == 0):
+                if entry is not None:
+                    entry.attempts = 1
+                    outbox.give_back(entry)
+                continue
+            if outbox.settle(entry):
+                with lock:
+                    settled[entry.body] += 1
+
+    threads = [threading.Thread(target=put, args=(name,)) for name in range(4)]
+    threads += [threading.Thread(target=take) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(settled) == 2000
+    assert set(settled.values()) == {1}

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from datalyr_core.browser_sdk import script_tag
+from datalyr_core.web_request import PENDING, excluded
+from tests.conftest import MakeClient
+from tests.support.web import PlainRequest
+
+
+@pytest.mark.parametrize(
+    ("path", "exclude", "expected"),
+    [
+        ("/healthz", ["/healthz"], True),
+        ("/healthz/live", ["/healthz"], True),
+        ("/healthzx", ["/healthz"], False),
+        ("/static/a.css", ["/static/"], True),
+        ("/static", ["/static/"], False),
+        ("/a", [], False),
+        ("/a", ["/"], True),
+    ],
+)
+def test_paths_exclude_themselves_and_what_is_below(
+    path: str, exclude: Any, expected: bool, make_client: MakeClient
+) -> None:
+    request = PlainRequest(path=path)
+    assert excluded(request, exclude) is expected
+    assert make_client(exclude=exclude).excludes(request) is expected
+
+
+def test_a_callable_excludes_by_the_native_request(caplog: pytest.LogCaptureFixture) -> None:
+    request = PlainRequest(path="/a")
+    assert excluded(request, lambda native: native is request)
+    assert not excluded(request, lambda native: 0)
+    assert not excluded(request, lambda native: 1 / 0)
+    assert "exclude raised; the request is not excluded" in caplog.text
+
+
+def test_pending_says_what_it_is() -> None:
+    assert repr(PENDING) == "PENDING"
+
+
+def test_a_client_makes_trackers(make_client: MakeClient) -> None:
+    client = make_client()
+    tracker = client.tracker(PlainRequest(cookie="__dl_visitor_id=anon_1"))
+    assert tracker.client is client
+    assert tracker.track("E")
+    assert tracker.track("") is None
+    client.flush()
+    assert client.stats.delivered == 1
+    assert client.stats.dropped == {"validation_error": 1}
+
+
+def test_the_browser_sdks_script_tag() -> None:
+    tag = '<script defer src="https://track.datalyr.com/dl.js" data-workspace-id="ws_1"'
+    assert script_tag("ws_1") == f"{tag}></script>"
+    assert script_tag("ws_1", nonce="n0") == f'{tag} nonce="n0"></script>'
+    assert script_tag('"><x', nonce='"y') == (
+        '<script defer src="https://track.datalyr.com/dl.js" '
+        'data-workspace-id="&quot;&gt;&lt;x" nonce="&quot;y"></script>'
+    )
+    assert script_tag(None) == script_tag("") == script_tag("ws_1", allowed=False) == ""
