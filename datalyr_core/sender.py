@@ -33,7 +33,7 @@ class Sender:
         close_transport: Callable[[], Any],
     ) -> None:
         """Bring the parts together."""
-        self.exit_timeout = config.exit_timeout
+        self.exit_timeout = self._exit_time = config.exit_timeout  # the second is what is left
         self._config = config
         self._outbox = outbox
         self._transport = transport
@@ -63,9 +63,11 @@ class Sender:
         if self._stopping:  # closed between the caller's check and now
             self._give_up(self._outbox.abandon(), DropReason.CLOSED, "the client is closed")
             return False
-        if self._exiting or not (self._threads or self._add_thread()):
-            # No thread will come after this one: it delivers before it goes on.
+        if self._exiting or lifecycle.is_exiting():
+            # Nobody comes after this thread: it delivers before it goes on.
             self.finish(time.monotonic() + self.exit_timeout)
+        elif not self._threads and not self._add_thread():
+            pass  # the next event tries to start one, and flush and exit need none
         elif self._outbox.waiting >= self._config.flush_at and self._dispatcher.idle:
             self._dispatcher.wake()
         return True
@@ -103,10 +105,19 @@ class Sender:
         self._close_transport()
         return self._dispatcher.lost == lost
 
+    def hurry(self) -> None:
+        """Begin to deliver what waits, without waiting for it."""
+        self._dispatcher.want_pass(hurry=True)
+
     def finish(self, deadline: float) -> None:
-        """Deliver until the deadline, since the process ends; events may still come."""
+        """Deliver until the deadline, since the process ends; events may still come.
+
+        All calls together take no longer than `exit_timeout`.
+        """
         self._exiting = True
-        self._drain(deadline)
+        begun = time.monotonic()
+        self._drain(min(deadline, begun + self._exit_time))
+        self._exit_time -= time.monotonic() - begun
         self._give_up_rest("the process ends and the ingest did not take them in time")
 
     def retire(self) -> None:
@@ -184,10 +195,16 @@ class Sender:
                 self._close_transport()
 
     def _superfluous(self) -> bool:
-        """Tell whether the thread that asks may end."""
-        if self._stopping or (self._retired and not len(self._outbox)):
-            return True
-        return len(self._threads) > 1 and self._dispatcher.idle
+        """Tell whether the thread that asks may end; asked under the dispatcher's lock.
+
+        It leaves the set here, so that of two that ask one after the other the second
+        knows that it is the last, and stays: somebody has to send the next event.
+        """
+        thread = threading.current_thread()
+        over = self._stopping or (self._retired and not len(self._outbox))
+        if over or (len(self._threads) > 1 and self._dispatcher.idle):
+            self._threads.discard(thread)
+        return thread not in self._threads
 
     def _send(self, lease: Lease) -> None:
         entry, _ = lease

@@ -115,7 +115,7 @@ async def webhook(event: Annotated[dict[str, Any], Body()]) -> dict[str, bool]:
                 event_id=event["id"],
                 timestamp=event["created"],
             )
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, OverflowError) as error:
         raise HTTPException(400, "not a payment") from error
     return {"received": True}
 

@@ -96,7 +96,7 @@ def webhook() -> dict[str, bool] | tuple[dict[str, str], int]:
                 event_id=event["id"],
                 timestamp=event["created"],
             )
-    except (KeyError, TypeError):
+    except (KeyError, TypeError, OverflowError):
         return {"error": "not a payment"}, 400
     return {"received": True}
 

@@ -41,6 +41,7 @@ class Town:
         urls = {shop: f"http://{HOST}:{ports[shop]}" for shop in NAMES}
         env = {
             "DATALYR_HOST": self.track_url,
+            "DJANGO_SETTINGS_MODULE": "shop.settings",  # a shell may have another project's
             "PYTHONPATH": _first_in_path(EXAMPLES.parent),  # this checkout, whatever is installed
             "SECRET_KEY": secrets.token_hex(32),  # Django's workers need a common one
             "SHOP_LINKS": " ".join(

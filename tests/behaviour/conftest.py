@@ -129,7 +129,7 @@ MakeSite = Callable[..., Site]
 
 @pytest.fixture(params=SITES)
 def make_site(
-    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, django_db_blocker: Any
 ) -> Iterator[MakeSite]:
     """Make the site in each framework, with some options."""
     # That Django's own ASGI application answers no lifespan is not the matter here.
@@ -140,7 +140,9 @@ def make_site(
         made.append(SITES[request.param](**options))
         return made[-1]
 
-    yield make
+    # No view here uses the database, but Django's handlers look after its connections.
+    with django_db_blocker.unblock():
+        yield make
     for site in made:
         site.close()
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from datalyr_core import Datalyr, Event
+from datalyr_core import Datalyr, Event, Reply
 from tests.conftest import MakeClient
 from tests.support.ingest import DOWN, OK, SILENCE, Answer, IngestServer, slow
 from tests.support.waiting import eventually
@@ -202,6 +202,36 @@ def test_a_hook_may_use_the_client(
     expected = ["E1", "E2", *(["from the hook"] if what == "track" else [])]
     assert ingest.names == expected
     assert done == ["permanent_client_error"]
+
+
+def test_a_hook_may_wait_for_a_transport_of_the_applications_own(make_client: MakeClient) -> None:
+    class Picky:
+        def send(self, body: bytes) -> Reply:
+            return Reply(400 if b"E0" in body else 200)
+
+    flushed: list[bool] = []
+    client = make_client(
+        transport=Picky(),
+        concurrency=1,
+        on_drop=lambda events, reason: flushed.append(client.flush(timeout=5)),
+    )
+    track(client, 3)
+    client.flush(timeout=5)
+    assert flushed == [True]
+    assert client.stats.delivered == 2
+
+
+def test_an_event_that_slips_in_while_the_client_closes_is_dropped_as_closed(
+    make_client: MakeClient, ingest: IngestServer, drops: Drops
+) -> None:
+    def late(event: Event) -> Event:
+        client.close()
+        return event
+
+    client = make_client(before_send=late, on_drop=drops)
+    assert client.track("u", "E") is None
+    assert drops.seen == [("E", "closed")]
+    assert (client.stats.waiting, ingest.requests) == (0, [])
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")

@@ -54,20 +54,21 @@ def test_tasks_do_not_see_each_others_tracker() -> None:
     assert all(asyncio.run(all_of_them()))
 
 
-def test_a_framework_that_keeps_its_own_context_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(context, "_finders", [])
+def test_a_framework_that_keeps_its_own_context_is_asked() -> None:
     mine, found = tracker(), tracker()
     answers: list[Tracker | None] = [None]
 
     def finder() -> Tracker | None:
         return answers[0]
 
-    add_finder(lambda: None)
-    add_finder(finder)
-    add_finder(finder)
-    assert len(context._finders) == 2
-    assert current_tracker() is None
-    answers[0] = found
-    assert current_tracker() is found
-    with activate(mine):
-        assert current_tracker() is mine
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(context, "_finders", [])
+        add_finder(lambda: None)
+        add_finder(finder)
+        add_finder(finder)
+        assert len(context._finders) == 2
+        assert current_tracker() is None
+        answers[0] = found
+        assert current_tracker() is found
+        with activate(mine):
+            assert current_tracker() is mine

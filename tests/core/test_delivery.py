@@ -6,7 +6,6 @@ import gc
 import logging
 import threading
 import weakref
-from collections import Counter
 from typing import Any
 
 import httpx
@@ -15,7 +14,7 @@ import pytest
 from datalyr_core import Datalyr, Event, Reply
 from datalyr_core.testing import recording_client
 from tests.conftest import MakeClient
-from tests.support.ingest import OK, IngestServer, slow
+from tests.support.ingest import OK, Answer, IngestServer, slow
 from tests.support.waiting import eventually
 
 
@@ -119,14 +118,17 @@ def test_flush_waits_no_longer_than_it_may(make_client: MakeClient, ingest: Inge
 def test_hooks_were_called_when_flush_returns(
     make_client: MakeClient, ingest: IngestServer
 ) -> None:
-    ingest.answer = type(OK)(400)
-    for _ in range(20):
-        dropped: list[Event] = []
-        client = make_client(on_drop=lambda events, reason, to=dropped: to.extend(events))
-        track(client, 10)
-        assert not client.flush()
-        assert len(dropped) == 10
-        client.close()
+    ingest.answer = Answer(400)
+    dropped: list[Event] = []
+
+    def take_a_while(events: list[Event], reason: str) -> None:
+        threading.Event().wait(0.05)
+        dropped.extend(events)
+
+    client = make_client(on_drop=take_a_while)
+    track(client, 5)
+    assert not client.flush()
+    assert len(dropped) == 5
 
 
 # How many at a time
@@ -144,18 +146,15 @@ def test_a_slow_ingest_gets_up_to_concurrency_requests_at_once(
     assert eventually(lambda: len(sender_threads()) == 1)  # the others were for the rush
 
 
-def test_a_quick_ingest_is_served_by_no_crowd_of_threads(make_client: MakeClient) -> None:
-    by_thread: Counter[int] = Counter()
+def test_a_quick_ingest_is_served_on_one_connection() -> None:
+    def connections() -> int:
+        with IngestServer() as quick, Datalyr("dk_test", host=quick.url) as client:
+            track(client, 200)
+            client.flush()
+            return quick.connections
 
-    class Quick:
-        def send(self, body: bytes) -> Reply:
-            by_thread[threading.get_ident()] += 1
-            return Reply(200)
-
-    client = make_client(transport=Quick())
-    track(client, 500)
-    assert client.flush()
-    assert len(by_thread) <= 2  # a second one may come in between, but no crowd
+    # A busy machine can make the quickest ingest slow, but not time after time.
+    assert 1 in (connections() for _ in range(6))
 
 
 def test_connections_are_kept(make_client: MakeClient, ingest: IngestServer) -> None:
@@ -175,6 +174,20 @@ def test_track_and_flush_in_turns_never_hang(make_client: MakeClient, ingest: In
         track(client, 8)
         assert client.flush(timeout=10)
     assert client.stats.delivered == 480
+
+
+def test_of_two_threads_that_could_both_end_one_stays(make_client: MakeClient) -> None:
+    sender = make_client()._sender
+    may_end: list[bool] = []
+    threads = [
+        threading.Thread(target=lambda: may_end.append(sender._superfluous())) for _ in range(2)
+    ]
+    sender._threads.update(threads)
+    for thread in threads:  # each has asked, and none has ended yet
+        thread.start()
+        thread.join()
+    assert may_end == [True, False]
+    sender._threads.clear()
 
 
 # What the application sees and says
@@ -280,7 +293,7 @@ def test_warnings_are_not_remembered_without_end(
 def test_hooks_that_raise_are_logged_and_otherwise_ignored(
     make_client: MakeClient, ingest: IngestServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    ingest.script.extend([type(OK)(400)])
+    ingest.script.extend([Answer(400)])
     client = make_client(
         on_error=lambda event, error: 1 / 0, on_drop=lambda events, reason: 1 / 0, concurrency=1
     )
@@ -354,7 +367,7 @@ def test_overflow_drops_the_oldest_waiting_and_counts_what_is_in_flight(
 def test_nothing_is_unaccounted_for_under_load_from_many_threads(
     make_client: MakeClient, ingest: IngestServer
 ) -> None:
-    ingest.answer = lambda request: type(OK)(400) if b"bad" in request.raw else OK
+    ingest.answer = lambda request: Answer(400) if b"bad" in request.raw else OK
     client = make_client(max_queue_size=150, flush_at=5)
 
     def work(name: int) -> None:

@@ -23,7 +23,6 @@ from tests.support.ingest import (
     Answer,
     IngestServer,
     Received,
-    slow,
 )
 from tests.support.waiting import eventually
 
@@ -55,6 +54,10 @@ def hooks() -> Hooks:
 def track(client: Datalyr, count: int) -> None:
     for number in range(count):
         client.track("u", f"E{number}")
+
+
+def sender_threads() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name == "datalyr-sender"]
 
 
 def records(caplog: pytest.LogCaptureFixture, level: int) -> list[str]:
@@ -286,6 +289,18 @@ def test_flush_gives_up_after_a_whole_pass_that_delivered_nothing(
     assert sorted(ingest.names) == sorted(f"E{number}" for number in range(30))
 
 
+def test_one_more_event_tells_that_it_is_the_ingest_and_keeps_its_retries(
+    make_client: MakeClient, ingest: IngestServer, hooks: Hooks
+) -> None:
+    ingest.answer = DOWN
+    client = make_client(retry_limit=1, concurrency=1, flush_at=100, **hooks.options)
+    track(client, 5)
+    assert not client.flush()
+    assert not client.flush()
+    assert [request.body["event"] for request in ingest.requests] == ["E0", "E0", "E1"] * 2
+    assert [event for event, _ in hooks.errors] == ["E0", "E0"]
+
+
 def test_flush_goes_on_as_long_as_a_pass_delivers_something(
     make_client: MakeClient, ingest: IngestServer
 ) -> None:
@@ -358,19 +373,27 @@ def test_overflow_in_an_outage_drops_the_oldest(
     assert {reason for _, reason in hooks.drops} == {"queue_overflow"}
 
 
+@pytest.mark.parametrize("status", [200, 400, 503])
 def test_an_answer_that_comes_after_the_event_was_given_up_counts_nothing(
-    make_client: MakeClient, ingest: IngestServer, hooks: Hooks
+    status: int, make_client: MakeClient, hooks: Hooks
 ) -> None:
-    for answer in (slow(0.3), Answer(503, delay=0.3), Answer(400, delay=0.3)):
-        ingest.answer = answer
-        client = make_client(flush_at=1, **hooks.options)
-        track(client, 1)
-        assert eventually(lambda: ingest.in_flight == 1)
-        assert not client.close(timeout=0.05)
-        assert eventually(lambda: ingest.in_flight == 0)
-        assert client.stats.dropped == {"close_timeout": 1}
-        assert (client.stats.delivered, client.stats.waiting) == (0, 0)
-    assert len(hooks.drops) == 3
+    asked, answered = threading.Event(), threading.Event()
+
+    class Late:
+        def send(self, body: bytes) -> Reply:
+            asked.set()
+            answered.wait(5)
+            return Reply(status)
+
+    client = make_client(transport=Late(), flush_at=1, **hooks.options)
+    track(client, 1)
+    assert asked.wait(5)
+    assert not client.close(timeout=0.05)
+    answered.set()
+    assert eventually(lambda: not sender_threads())
+    assert client.stats.dropped == {"close_timeout": 1}
+    assert (client.stats.delivered, client.stats.waiting) == (0, 0)
+    assert hooks.drops == [("E0", "close_timeout")]
     assert hooks.errors == []
 
 

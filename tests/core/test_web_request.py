@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from datalyr_core.browser_sdk import script_tag
-from datalyr_core.web_request import PENDING, excluded
+from datalyr_core.web_request import PENDING, absolute_url, excluded
 from tests.conftest import MakeClient
 from tests.support.web import PlainRequest
 
@@ -36,6 +36,20 @@ def test_a_callable_excludes_by_the_native_request(caplog: pytest.LogCaptureFixt
     assert not excluded(request, lambda native: 0)
     assert not excluded(request, lambda native: 1 / 0)
     assert "exclude raised; the request is not excluded" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("parts", "url"),
+    [
+        (("https", "e.com", "/", ""), "https://e.com/"),
+        (("http", "e.com:8000", "/a", "b=%20c"), "http://e.com:8000/a?b=%20c"),
+        (("https", "e.com", "/a b/\u00e9?#", ""), "https://e.com/a%20b/%C3%A9%3F%23"),
+        (("https", "e.com", "/@x;y=(1)", ""), "https://e.com/@x;y=(1)"),
+        (("https", "e.com", "/\ud800", ""), "https://e.com/%3F"),
+    ],
+)
+def test_a_url_is_built_as_a_browser_writes_it(parts: Any, url: str) -> None:
+    assert absolute_url(*parts) == url
 
 
 def test_pending_says_what_it_is() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -150,3 +151,39 @@ def test_the_check_would_notice(arrived: list[dict[str, object]], problem: str) 
 
     assert [said for said in ledger.compare(arrived) if problem in said]
     assert not ledger.compare([view("a")])
+
+
+PAID = {"amount_total": 4999, "currency": "eur", "client_reference_id": "anon_1"}
+NO_PAYMENTS = [
+    b"",
+    b"null",
+    b"[]",
+    b'{"type": "checkout.session.completed"}',
+    json.dumps(
+        {
+            "id": "evt_1",
+            "type": "checkout.session.completed",
+            "created": 1751373296,
+            "data": {"object": {**PAID, "amount_total": 10**400}},
+        }
+    ).encode(),
+]
+
+
+def test_shops_refuse_nonsense_and_escape_what_they_show() -> None:
+    headers = {"Content-Type": "application/json"}
+    hostile = {"Cookie": "__dl_visitor_id=<script>alert(1)</script>"}
+    with demo(*FREE) as process:
+        urls = read_urls(process)
+        for shop in SHOPS:
+            for body in NO_PAYMENTS:
+                reply = httpx.post(f"{urls[shop]}/webhook", content=body, headers=headers)
+                assert reply.status_code in (400, 422), (shop, body)
+            page = httpx.get(urls[shop], headers=hostile)
+            assert page.status_code == 200
+            assert "&lt;script&gt;alert(1)" in page.text
+            assert "<script>alert(1)" not in page.text
+        process.terminate()
+        _, err = process.communicate(timeout=30)
+
+    assert not err

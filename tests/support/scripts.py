@@ -66,4 +66,6 @@ class Scripts:
     def _environment(self, options: Mapping[str, object]) -> dict[str, str]:
         given = {"host": self._host, "api_key": "dk_test", **options}
         variables = {f"DATALYR_{name.upper()}": str(value) for name, value in given.items()}
-        return {**os.environ, "PYTHONFAULTHANDLER": "1", **variables}
+        # Python 3.12 and later warn of what some of these programs are there to do.
+        quiet = "ignore:This process:DeprecationWarning"
+        return {**os.environ, "PYTHONWARNINGS": quiet, "PYTHONFAULTHANDLER": "1", **variables}

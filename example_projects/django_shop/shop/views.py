@@ -88,7 +88,7 @@ def webhook(request: HttpRequest) -> HttpResponse:
                 event_id=event["id"],
                 timestamp=event["created"],
             )
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError):
         return JsonResponse({"error": "not a payment"}, status=400)
     return JsonResponse({"received": True})
 

@@ -1,0 +1,329 @@
+"""How a process ends, in real processes: what was accepted is delivered, within a bound."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import pytest
+
+from tests.support.ingest import DOWN, SILENCE, Answer, IngestServer, slow
+from tests.support.scripts import Scripts
+
+TRACK = """
+from datalyr_core import Datalyr
+client = Datalyr.from_env()
+client.track("u", "E")
+"""
+# A real way to have no thread: no system grants a stack of this size. It stands in for
+# interpreters that start no thread while they exit.
+NO_THREADS = """
+import threading
+threading.stack_size(2**46)
+"""
+
+
+# Set first: where the tests run in the background the signal is ignored.
+INTERRUPT = """
+import os, signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+os.kill(os.getpid(), signal.SIGINT)
+"""
+
+
+@pytest.mark.parametrize(
+    ("end", "code"),
+    [
+        ("", 0),
+        ("import sys; sys.exit(3)", 3),
+        ("raise SystemExit('bye')", 1),
+        ("1 / 0", 1),
+        ("raise KeyboardInterrupt", -signal.SIGINT),
+        (INTERRUPT, -signal.SIGINT),
+        ("client.close(); client.close()", 0),
+        ("del client", 0),
+        ("import gc; gc.disable(); client.me = client", 0),
+    ],
+)
+def test_however_a_script_ends_its_event_is_delivered_at_once(
+    end: str, code: int, scripts: Scripts, ingest: IngestServer
+) -> None:
+    ended = scripts.run(TRACK + end)
+    assert ended.code == code, ended.err
+    assert ingest.names == ["E"]
+    assert ended.took < 4
+    assert "Traceback" not in ended.err or code
+
+
+def test_a_host_name_is_resolved_while_the_interpreter_exits(
+    scripts: Scripts, ingest: IngestServer
+) -> None:
+    ended = scripts.run(TRACK, host=f"http://localhost:{ingest.port}/track")
+    assert (ended.code, ended.err) == (0, "")
+    assert ingest.names == ["E"]
+
+
+LATE = """
+import atexit
+def at_the_end():
+    for name in ("late", "later"):
+        assert client.track("u", name)
+atexit.register(at_the_end)  # before the client's own, and so called after it
+"""
+
+
+@pytest.mark.parametrize("prelude", ["", NO_THREADS], ids=["threads", "no threads"])
+def test_events_of_an_exit_handler_are_delivered(
+    prelude: str, scripts: Scripts, ingest: IngestServer
+) -> None:
+    ended = scripts.run(prelude + LATE + TRACK)
+    assert (ended.code, ended.err) == (0, "")
+    assert ingest.names == ["E", "late", "later"]
+
+
+def test_where_no_thread_can_start_track_waits_for_nothing(
+    scripts: Scripts, ingest: IngestServer
+) -> None:
+    ingest.answer = slow(0.5)
+    ended = scripts.run(
+        """
+        import threading
+        threading.stack_size(2**46)
+        import time
+        from datalyr_core import Datalyr
+        client = Datalyr.from_env()
+        begun = time.monotonic()
+        assert client.track("u", "E") and client.track("u", "F")
+        assert time.monotonic() - begun < 0.4
+        assert client.stats.waiting == 2
+        assert client.flush()
+        assert client.stats.delivered == 2
+        threading.stack_size(0)  # and now there are threads again
+        assert client.track("u", "G")
+        assert threading.active_count() == 2
+        """
+    )
+    assert (ended.code, ended.err) == (0, "")
+    assert ingest.names == ["E", "F", "G"]
+
+
+def test_a_client_that_is_made_by_an_exit_handler_delivers(
+    scripts: Scripts, ingest: IngestServer
+) -> None:
+    ended = scripts.run(
+        """
+        import threading
+        threading.stack_size(2**46)
+        import atexit
+        from datalyr_core import Datalyr
+        atexit.register(lambda: Datalyr.from_env(api_key="dk_other").track("u", "late"))
+        Datalyr.from_env()
+        """
+    )
+    assert (ended.code, ended.err) == (0, "")
+    assert ingest.names == ["late"]
+
+
+def test_an_interpreter_that_starts_no_thread_at_its_end(
+    scripts: Scripts, ingest: IngestServer
+) -> None:
+    python = os.environ.get("DATALYR_PYTHON_312_1")
+    if not python:
+        pytest.skip("DATALYR_PYTHON_312_1 names no CPython 3.12.0 to 3.12.2 with this package")
+    ended = scripts.run(LATE + TRACK, python=python)
+    assert (ended.code, ended.err) == (0, "")
+    assert ingest.names == ["E", "late", "later"]
+
+
+def test_a_thread_that_outlives_the_main_one_is_heard(
+    scripts: Scripts, ingest: IngestServer
+) -> None:
+    ended = scripts.run(
+        TRACK + "import threading, time\n"
+        "def work():\n    time.sleep(0.3)\n    client.track('u', 'F')\n"
+        "threading.Thread(target=work).start()"
+    )
+    assert ended.code == 0
+    assert sorted(ingest.names) == ["E", "F"]
+
+
+@pytest.mark.parametrize("prelude", ["", NO_THREADS], ids=["threads", "no threads"])
+@pytest.mark.parametrize("answer", [DOWN, SILENCE, None], ids=["failing", "hanging", "refusing"])
+def test_an_ingest_that_takes_nothing_delays_the_exit_only_so_long_and_is_told_of(
+    answer: Answer | None, prelude: str, scripts: Scripts, ingest: IngestServer
+) -> None:
+    if answer is None:
+        ingest.refuse()
+    else:
+        ingest.answer = answer
+    # Handlers that track later share the same time.
+    ended = scripts.run(prelude + LATE + TRACK, exit_timeout=1, flush_at=100)
+    assert ended.code == 0
+    assert ended.took < 2.6
+    assert "the process ends and the ingest did not take them in time" in ended.err
+    assert "Traceback" not in ended.err
+
+
+def test_a_transport_that_breaks_the_end_of_one_client_leaves_the_others_theirs(
+    scripts: Scripts, ingest: IngestServer
+) -> None:
+    ended = scripts.run(
+        """
+        import threading
+        threading.stack_size(2**46)
+        from datalyr_core import Datalyr, Reply
+        class Broken:
+            deadline = property(lambda self: None)  # there, and not to be set
+            def send(self, body):
+                return Reply(200)
+        clients = [Datalyr.from_env(transport=Broken()), Datalyr.from_env()]
+        clients.append(Datalyr.from_env(transport=Broken()))
+        for client in clients:
+            client.track("u", "E")
+        """
+    )
+    assert ended.code == 0
+    assert ended.err.count("delivery before the exit failed") == 2
+    assert ingest.names == ["E"]
+
+
+def test_a_client_that_hangs_takes_no_time_from_the_others(
+    scripts: Scripts, ingest: IngestServer
+) -> None:
+    with IngestServer() as hanging:
+        hanging.answer = SILENCE
+        ended = scripts.run(
+            f"""
+            from datalyr_core import Datalyr
+            clients = [Datalyr.from_env(host="{hanging.url}") for _ in range(4)]
+            clients.insert(2, Datalyr.from_env())
+            for client in clients:
+                client.track("u", "E")
+            """,
+            exit_timeout=1,
+        )
+    assert ended.code == 0
+    assert ended.took < 3
+    assert ingest.names == ["E"]
+
+
+# Signals
+
+READY = "print('ready', flush=True)\n"
+WAIT = "import time\ntime.sleep(30)\n"
+
+
+def terminated(scripts: Scripts, source: str, **options: object) -> tuple[int, str, str]:
+    with scripts.started(source, **options) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        process.terminate()
+        out, err = process.communicate(timeout=15)
+    return process.returncode, out, err
+
+
+def test_sigterm_delivers_and_then_does_what_it_would_have_done(
+    scripts: Scripts, ingest: IngestServer
+) -> None:
+    code, _, err = terminated(scripts, TRACK + READY + WAIT)
+    assert (code, err) == (-signal.SIGTERM, "")
+    assert ingest.names == ["E"]
+
+
+def test_sigterm_when_no_thread_can_start(scripts: Scripts, ingest: IngestServer) -> None:
+    source = TRACK + "import threading; threading.stack_size(2**46)\n" + READY + WAIT
+    code, _, err = terminated(scripts, source)
+    assert (code, err) == (-signal.SIGTERM, "")
+    assert ingest.names == ["E"]
+
+
+def test_sigterm_is_not_delayed_beyond_the_exit_timeout(
+    scripts: Scripts, ingest: IngestServer
+) -> None:
+    ingest.answer = SILENCE
+    code, _, err = terminated(scripts, TRACK + READY + WAIT, exit_timeout=1)
+    assert code == -signal.SIGTERM
+    assert "did not take them in time" in err
+
+
+HANDLER = """
+import signal, sys
+def handler(*args):
+    print("mine", flush=True)
+    sys.exit(7)
+signal.signal(signal.SIGTERM, handler)
+"""
+
+
+@pytest.mark.parametrize("source", [HANDLER + TRACK, TRACK + HANDLER], ids=["before", "after"])
+def test_a_handler_that_the_application_sets_stays(
+    source: str, scripts: Scripts, ingest: IngestServer
+) -> None:
+    code, out, _ = terminated(scripts, source + READY + WAIT)
+    assert (code, out) == (7, "mine\n")
+    assert ingest.names == ["E"]
+
+
+def test_a_handler_that_is_set_while_we_deliver_gets_the_signal(
+    scripts: Scripts, ingest: IngestServer
+) -> None:
+    ingest.answer = slow(0.7)
+    source = (
+        TRACK
+        + READY
+        + (
+            "import signal, time\n"
+            "while signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:\n    time.sleep(0.01)\n"
+        )
+    )
+    code, out, _ = terminated(scripts, source + HANDLER + WAIT)
+    assert (code, out) == (7, "mine\n")
+    assert ingest.names == ["E"]
+
+
+def test_an_ignored_sigterm_stays_ignored(scripts: Scripts, ingest: IngestServer) -> None:
+    ended = scripts.run(
+        "import os, signal\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        + TRACK
+        + "os.kill(os.getpid(), signal.SIGTERM)"
+    )
+    assert ended.code == 0
+    assert ingest.names == ["E"]
+
+
+def test_the_default_action_is_given_back_after_the_last_close(scripts: Scripts) -> None:
+    ended = scripts.run(
+        """
+        import asyncio, signal, threading
+        from datalyr_core import Datalyr
+        action = lambda: signal.getsignal(signal.SIGTERM)
+        first, second = Datalyr.from_env(), Datalyr.from_env()
+        assert action() is not signal.SIG_DFL
+        first.close()
+        assert action() is not signal.SIG_DFL
+        second.close()
+        assert action() is signal.SIG_DFL
+        asyncio.run(Datalyr.from_env().aclose())
+        assert action() is signal.SIG_DFL
+        disabled = Datalyr.from_env(enabled=False)
+        thread = threading.Thread(target=Datalyr.from_env)
+        thread.start(); thread.join()  # only the main thread may set one
+        assert action() is signal.SIG_DFL
+        """
+    )
+    assert ended.code == 0, ended.err
+
+
+# Other threads
+
+
+def test_under_gevent(scripts: Scripts, ingest: IngestServer) -> None:
+    pytest.importorskip("gevent")
+    ended = scripts.run(
+        "from gevent import monkey; monkey.patch_all()\n" + TRACK + "import gevent\n"
+        "gevent.joinall([gevent.spawn(client.track, 'u', f'G{n}') for n in range(100)])\n"
+        "assert client.flush(timeout=10), client.stats\n"
+        "client.track('u', 'last')"
+    )
+    assert ended.code == 0, ended.err
+    assert sorted(ingest.names) == sorted(["E", "last", *(f"G{n}" for n in range(100))])
