@@ -46,7 +46,9 @@ def test_request_without_a_cookie_header_gets_an_id(make_site: MakeSite) -> None
     site = make_site(request_context=["ip"])
     scope = {"type": "http", "method": "GET", "path": "/async", "headers": []}
     request = ASGIRequest(scope, BytesIO())  # not even the peer is known
-    async_to_sync(site.abrowser.handler.get_response_async)(request)
+    handler = site.abrowser.handler
+    handler.load_middleware(is_async=True)
+    async_to_sync(handler.get_response_async)(request)
 
 
 HOSTILE = {
