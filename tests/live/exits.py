@@ -15,7 +15,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 import httpx
@@ -73,7 +73,10 @@ SERVERS: dict[tuple[str, str], tuple[list[str], signal.Signals]] = {
     ("gunicorn sync, Flask", "SIGTERM"): (gunicorn(f"{FLASK}:app"), signal.SIGTERM),
     ("gunicorn sync, Django", "SIGTERM"): (gunicorn(f"{DJANGO}:wsgi"), signal.SIGTERM),
     ("gunicorn gthread, Flask", "SIGTERM"): (gunicorn(f"{FLASK}:app", *GTHREAD), signal.SIGTERM),
-    ("gunicorn gthread, Django", "SIGINT"): (gunicorn(f"{DJANGO}:wsgi", *GTHREAD), signal.SIGINT),
+    # SIGINT makes gunicorn's gthread worker lock itself up, with or without us: its handler
+    # shuts the thread pool down in the middle of a submit.
+    ("gunicorn gthread, Django", "SIGTERM"): (gunicorn(f"{DJANGO}:wsgi", *GTHREAD), signal.SIGTERM),
+    ("gunicorn sync, Flask", "SIGINT"): (gunicorn(f"{FLASK}:app"), signal.SIGINT),
     ("gunicorn preload, Flask", "SIGTERM"): (
         gunicorn(f"{FLASK}:app", "--preload", "--workers", "2"),
         signal.SIGTERM,
@@ -168,13 +171,14 @@ def _child(arguments: list[str], track_url: str) -> Iterator[subprocess.Popen[st
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
+        start_new_session=True,
     )
     try:
         yield child
     finally:
-        if child.poll() is None:
-            child.kill()
-            child.wait()
+        with suppress(ProcessLookupError):  # a server's workers too, if any outlived it
+            os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
         child.stdout.close()
 
 
