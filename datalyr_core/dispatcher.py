@@ -290,9 +290,7 @@ class Dispatcher:
         actions: list[Action] = [lambda: self._hooks.error(entry.event, _as_error(answer))]
         if entry.failed_flushes < MAX_FAILED_FLUSHES:
             self._aside.append(entry)
-            if not self._running:  # its pass ended without it
-                self._outbox.give_back(self._aside.pop())
-        elif self._outbox.settle(entry):
+        elif self._outbox.settle(entry):  # pragma: no branch - or close() has just taken it
             self.lost += 1
             why = f"{MAX_FAILED_FLUSHES} flushes failed, the last with: {_told(answer)}"
             actions.append(

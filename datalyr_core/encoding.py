@@ -95,8 +95,6 @@ def _plain(value: Any, trail: _Trail) -> Any:
     """Tell an object that has no rule by its type, by what it can do."""
     if isinstance(value, type):
         return str(value)
-    if isinstance(value, Mapping):  # a proxy that only says so by its __class__
-        return _mapping(value, trail)
     fields = _fields(value)
     if fields is not None:
         return _mapping(fields, trail)
