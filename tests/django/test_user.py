@@ -1,0 +1,245 @@
+"""Whose events they are: the user, who is looked up only for an event."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+from asgiref.sync import async_to_sync
+from django.contrib.auth import alogin, login, logout
+from django.db import DatabaseError, connection
+from django.http import HttpResponse, StreamingHttpResponse
+from django.test.utils import CaptureQueriesContext
+
+from tests.django.accounts.models import Customer
+from tests.django.conftest import AUTH, OURS, SESSION, MakeSite
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+
+@pytest.fixture
+def customer() -> Customer:
+    return Customer.objects.create(name="jane")
+
+
+def queries() -> CaptureQueriesContext:
+    return CaptureQueriesContext(connection)
+
+
+def test_user_is_the_authenticated_one(make_site: MakeSite, way: str, customer: Customer) -> None:
+    site = make_site()
+    site.log_in(customer)
+    with queries() as asked:
+        site.ask(way)
+    assert site.users == [str(customer.pk)]
+    assert len(asked) == 2  # the session and the user, once
+
+
+def test_two_events_are_one_look_up(make_site: MakeSite, way: str, customer: Customer) -> None:
+    def view(request: Any) -> HttpResponse:
+        request.datalyr.track("One")
+        request.datalyr.track("Two")
+        return HttpResponse()
+
+    site = make_site(view)
+    site.log_in(customer)
+    with queries() as asked:
+        site.ask(way)
+    assert site.users == [str(customer.pk)] * 2
+    assert len(asked) == 2
+
+
+def test_nobody_is_nobody(make_site: MakeSite, way: str) -> None:
+    site = make_site()
+    site.ask(way)
+    assert site.users == [None]
+
+
+def test_user_is_known_also_when_the_view_raises(
+    make_site: MakeSite, way: str, customer: Customer
+) -> None:
+    def view(request: Any) -> HttpResponse:
+        request.datalyr.track("Before")
+        raise ValueError("on purpose")
+
+    site = make_site(view)
+    site.log_in(customer)
+    assert site.ask(way).status_code == 500
+    assert site.users == [str(customer.pk)]
+
+
+def test_what_changes_after_the_call_changes_nothing(
+    make_site: MakeSite, way: str, customer: Customer
+) -> None:
+    def view(request: Any) -> HttpResponse:
+        properties = {"n": 1, "deep": [1]}
+        request.datalyr.track("Bought", properties)
+        properties["n"] = 2
+        properties["deep"].append(2)
+        return HttpResponse()
+
+    site = make_site(view)
+    site.log_in(customer)
+    site.ask(way)
+    assert site.events[0].properties["n"] == 1
+    assert site.events[0].properties["deep"] == [1]
+
+
+def test_what_the_view_says_beats_what_is_looked_up(
+    make_site: MakeSite, way: str, customer: Customer
+) -> None:
+    def view(request: Any) -> HttpResponse:
+        request.datalyr.user_id = "said"
+        request.datalyr.track("Bought")
+        return HttpResponse()
+
+    site = make_site(view)
+    site.log_in(customer)
+    site.ask(way)
+    assert site.users == ["said"]
+
+
+def test_user_whom_an_asynchronous_view_has_asked_for(
+    make_site: MakeSite, customer: Customer
+) -> None:
+    async def view(request: Any) -> HttpResponse:
+        await request.auser()
+        request.datalyr.track("Bought")
+        assert not request.datalyr.needs_user
+        return HttpResponse()
+
+    site = make_site(view)
+    site.log_in(customer)
+    site.aget()
+    assert site.users == [str(customer.pk)]
+
+
+def test_login_and_logout_in_the_view(make_site: MakeSite, customer: Customer) -> None:
+    def view(request: Any) -> HttpResponse:
+        request.datalyr.track("Before")
+        login(request, customer)
+        request.datalyr.track("In")
+        logout(request)
+        request.datalyr.track("After")
+        return HttpResponse()
+
+    site = make_site(view)
+    site.get()
+    assert site.users == [None, str(customer.pk), None]
+
+
+def test_login_in_an_asynchronous_view(make_site: MakeSite, customer: Customer) -> None:
+    async def view(request: Any) -> HttpResponse:
+        await alogin(request, customer)
+        request.datalyr.track("In")
+        return HttpResponse()
+
+    site = make_site(view)
+    site.aget()
+    assert site.users == [str(customer.pk)]
+
+
+def test_user_table_that_is_down_is_no_user(
+    make_site: MakeSite, way: str, customer: Customer, caplog: pytest.LogCaptureFixture
+) -> None:
+    def down(execute: Any, sql: str, *args: Any) -> Any:
+        if "accounts_customer" in sql:
+            raise DatabaseError("the table is down, on purpose")
+        return execute(sql, *args)
+
+    site = make_site()
+    site.log_in(customer)
+    with caplog.at_level(logging.WARNING, "datalyr"), connection.execute_wrapper(down):
+        assert site.ask(way).status_code == 200
+    assert site.users == [None]
+    assert "could not be looked up" in caplog.text
+
+
+def test_look_up_without_the_authentication_middleware(make_site: MakeSite, way: str) -> None:
+    site = make_site(middleware=(SESSION, OURS))
+    site.ask(way)
+    assert site.users == [None]
+
+
+@pytest.mark.parametrize("order", [(OURS, SESSION, AUTH), (SESSION, OURS, AUTH)])
+def test_order_of_the_middlewares_does_not_matter(
+    make_site: MakeSite, way: str, customer: Customer, order: tuple[str, ...]
+) -> None:
+    site = make_site(middleware=order)
+    site.log_in(customer)
+    site.ask(way)
+    assert site.users == [str(customer.pk)]
+
+
+def test_lazy_user_of_another_middleware(make_site: MakeSite, way: str) -> None:
+    site = make_site(middleware=("tests.django.chain.token_middleware", OURS))
+    site.ask(way, headers={"authorization": "token-7"})
+    assert site.users == ["token-7"]
+
+
+def test_lazy_user_that_cannot_be_loaded(
+    make_site: MakeSite, way: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    site = make_site(middleware=("tests.django.chain.token_middleware", OURS))
+    assert site.ask(way, headers={"authorization": "broken"}).status_code == 200
+    assert site.users == [None]
+    assert "could not be looked up" in caplog.text
+
+
+def given_user(request: Any) -> str:
+    return f"given-{request.method}"
+
+
+@pytest.mark.parametrize("given", [given_user, f"{__name__}.given_user"])
+def test_function_of_the_application(make_site: MakeSite, way: str, given: Any) -> None:
+    site = make_site(user_id=given)
+    site.ask(way)
+    assert site.users == ["given-GET"]
+
+
+def test_stream_that_tracks_has_its_user(make_site: MakeSite, customer: Customer) -> None:
+    async def view(request: Any) -> StreamingHttpResponse:
+        async def chunks() -> Any:
+            yield b"a"
+            request.datalyr.track("Streamed")
+            yield b"b"
+
+        return StreamingHttpResponse(chunks())
+
+    site = make_site(view)
+    site.log_in(customer)
+    assert site.aread() == b"ab"
+    assert site.users == [str(customer.pk)]
+
+
+def test_synchronous_stream_has_its_user(make_site: MakeSite, customer: Customer) -> None:
+    def view(request: Any) -> StreamingHttpResponse:
+        def chunks() -> Any:
+            request.datalyr.track("Streamed")
+            yield b"a"
+
+        return StreamingHttpResponse(chunks())
+
+    site = make_site(view)
+    site.log_in(customer)
+    assert site.read() == b"a"
+    assert site.users == [str(customer.pk)]
+
+
+def test_events_do_not_wait_after_the_request(make_site: MakeSite) -> None:
+    """A task that outlives its view has nobody to settle its events."""
+    kept: list[Any] = []
+
+    async def view(request: Any) -> HttpResponse:
+        kept.append(request.datalyr)
+        return HttpResponse()
+
+    site = make_site(view)
+    site.aget()
+
+    async def later() -> None:
+        kept[0].track("Late")
+
+    async_to_sync(later)()
+    assert site.users == [None]
