@@ -7,12 +7,13 @@ from html import escape
 SCRIPT = "https://track.datalyr.com/dl.js"
 
 
-def script_tag(workspace_id: str | None, *, nonce: str | None = None, allowed: bool = True) -> str:
+def script_tag(workspace_id: str | None, *, nonce: object = None, allowed: bool = True) -> str:
     """Write the browser SDK's script tag.
 
     Args:
         workspace_id: The workspace; without one there is nothing to load.
-        nonce: The page's Content-Security-Policy nonce, if it has one.
+        nonce: The page's Content-Security-Policy nonce, if it has one. A lazy one, which
+            frameworks make when it is first written, is false until then.
         allowed: Whether the visitor may be tracked.
 
     Returns:
@@ -20,7 +21,8 @@ def script_tag(workspace_id: str | None, *, nonce: str | None = None, allowed: b
     """
     if not workspace_id or not allowed:
         return ""
-    mark = f' nonce="{escape(str(nonce))}"' if nonce else ""
+    written = "" if nonce is None else str(nonce)
+    mark = f' nonce="{escape(written)}"' if written else ""
     return (
         f'<script defer src="{SCRIPT}" data-workspace-id="{escape(workspace_id)}"{mark}></script>'
     )

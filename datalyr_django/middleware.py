@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from http.cookies import SimpleCookie
 from typing import Any, TypeGuard, cast
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
@@ -41,12 +42,15 @@ class DatalyrMiddleware:
         tracker, active = _begin(request)
         if self._is_async:
             return self._serve(request, tracker, active)
+        response = None
         try:
             with activate(active):
                 response = self.get_response(request)
         finally:
-            tracker.settle(look_up_user(request) if tracker.needs_user else None)
-        return _finished(response, tracker, active)
+            # What waits already is not left to a stream, which may never be read.
+            if tracker.needs_user or not _streams(response):
+                tracker.settle(look_up_user(request) if tracker.needs_user else None)
+        return _finished(request, response, tracker, active)
 
     async def _serve(
         self, request: HttpRequest, tracker: Tracker, active: Tracker | None
@@ -57,12 +61,9 @@ class DatalyrMiddleware:
                 answer: Awaitable[HttpResponseBase] = self.get_response(request)
                 response = await answer
         finally:
-            if not _streams(response):
+            if tracker.needs_user or not _streams(response):
                 await _settle(request, tracker)
-        if _streams(response):
-            content = cast(AsyncIterator[bytes], response.streaming_content)
-            response.streaming_content = _settled_after(content, request, tracker)
-        return _finished(response, tracker, active)
+        return _finished(request, response, tracker, active)
 
 
 def _streams(response: HttpResponseBase | None) -> TypeGuard[StreamingHttpResponse]:
@@ -101,13 +102,16 @@ async def _settled_after(
 
 
 def _finished(
-    response: HttpResponseBase, tracker: Tracker, active: Tracker | None
+    request: HttpRequest, response: HttpResponseBase, tracker: Tracker, active: Tracker | None
 ) -> HttpResponseBase:
-    """Give a new visitor the cookie."""
+    """Settle after a stream, and give a new visitor the cookie."""
+    if _streams(response):
+        content = cast(AsyncIterator[bytes], response.streaming_content)
+        response.streaming_content = _settled_after(content, request, tracker)
     if active is not None:
         for name, value in tracker.cookie_headers(response.status_code, response.headers.get):
             if name == "Set-Cookie":
-                response.cookies.load(value)
+                response.cookies.update(SimpleCookie(value))  # whole, whoever set one before
             else:
                 response.headers.setdefault(name, value)
     return response

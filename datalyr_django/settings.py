@@ -64,7 +64,7 @@ def _loaded(name: object, value: object) -> object:
         return value
     try:
         return import_string(str(value))
-    except ImportError as error:
+    except Exception as error:  # ValueError for ".a", TypeError for ".a.b", or the module's own
         raise ConfigurationError(
             f"{SETTING}[{name!r}] is {value!r}, which cannot be imported ({error}); "
             "write the dotted path of a function"

@@ -18,7 +18,9 @@ def datalyr_browser_sdk(context: template.Context) -> SafeString:
     """Write the browser SDK's script tag; nothing for a visitor who is not tracked."""
     request: Any = context.get("request")
     tracker = getattr(request, "datalyr", None)
-    nonce = context.get("csp_nonce") or getattr(request, "csp_nonce", None)
+    nonce = context.get("csp_nonce")
+    if nonce is None:
+        nonce = getattr(request, "csp_nonce", None)
     tag = script_tag(
         get_client().config.workspace_id,
         nonce=nonce,

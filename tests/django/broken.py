@@ -1,0 +1,3 @@
+"""A module with a mistake in it."""
+
+raise RuntimeError("this module cannot be imported, on purpose")
