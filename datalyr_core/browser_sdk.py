@@ -7,7 +7,7 @@ from html import escape
 SCRIPT = "https://track.datalyr.com/dl.js"
 
 
-def script_tag(workspace_id: str | None, *, nonce: object = None, allowed: bool = True) -> str:
+def script_tag(workspace_id: object, *, nonce: object = None, allowed: bool = True) -> str:
     """Write the browser SDK's script tag.
 
     Args:
@@ -23,6 +23,5 @@ def script_tag(workspace_id: str | None, *, nonce: object = None, allowed: bool 
         return ""
     written = "" if nonce is None else str(nonce)
     mark = f' nonce="{escape(written)}"' if written else ""
-    return (
-        f'<script defer src="{SCRIPT}" data-workspace-id="{escape(workspace_id)}"{mark}></script>'
-    )
+    workspace = escape(str(workspace_id))
+    return f'<script defer src="{SCRIPT}" data-workspace-id="{workspace}"{mark}></script>'

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any, ParamSpec
 
 from datalyr_core.encoding import plain
-from datalyr_core.errors import InvalidEvent
+from datalyr_core.errors import InvalidEvent, shown
 from datalyr_core.event import Event, clean_event_id, clean_timestamp
 from datalyr_core.identity import new_anonymous_id
 
 P = ParamSpec("P")
 
+_NEVER_IDS = (bool, float, bytes, Mapping, list, tuple, set, frozenset)
+
 
 def track(
-    user_id: object,
-    event: object,
+    user_id: object = None,
+    event: object = None,
     properties: object = None,
     *,
     anonymous_id: object = None,
@@ -30,7 +33,7 @@ def track(
         InvalidEvent: The name is no non-empty string, or an argument has a wrong type.
     """
     if not isinstance(event, str) or not event:
-        raise InvalidEvent(f"an event name must be a non-empty string, not {_shown(event)}")
+        raise InvalidEvent(f"an event name must be a non-empty string, not {_told(event)}")
     return Event(
         event=event,
         user_id=clean_id(user_id, "user_id"),
@@ -41,13 +44,15 @@ def track(
     )
 
 
-def identify(user_id: object, traits: object = None, *, anonymous_id: object = None) -> Event:
+def identify(
+    user_id: object = None, traits: object = None, *, anonymous_id: object = None
+) -> Event:
     """Make the event of an `identify` call, which needs a user id."""
     return track(_required(user_id, "user_id"), "$identify", traits, anonymous_id=anonymous_id)
 
 
 def page(
-    user_id: object,
+    user_id: object = None,
     name: object = None,
     properties: object = None,
     *,
@@ -72,7 +77,9 @@ def page(
     return track(user_id, "$pageview", told, anonymous_id=anonymous_id)
 
 
-def alias(new_user_id: object, previous_id: object = None, *, anonymous_id: object = None) -> Event:
+def alias(
+    new_user_id: object = None, previous_id: object = None, *, anonymous_id: object = None
+) -> Event:
     """Make the event of an `alias` call, which needs the new id."""
     new = _required(new_user_id, "new_user_id")
     event = track(new, "$alias", anonymous_id=anonymous_id)
@@ -88,7 +95,11 @@ def alias(new_user_id: object, previous_id: object = None, *, anonymous_id: obje
 
 
 def group(
-    user_id: object, group_id: object, traits: object = None, *, anonymous_id: object = None
+    user_id: object = None,
+    group_id: object = None,
+    traits: object = None,
+    *,
+    anonymous_id: object = None,
 ) -> Event:
     """Make the event of a `group` call, which needs a group id."""
     told = _required(group_id, "group_id")
@@ -98,8 +109,8 @@ def group(
 
 
 def track_purchase(
-    user_id: object,
-    value: object,
+    user_id: object = None,
+    value: object = None,
     currency: object = None,
     properties: object = None,
     *,
@@ -109,11 +120,11 @@ def track_purchase(
 ) -> Event:
     """Make the event of a `track_purchase` call, which needs a finite number."""
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
-        raise InvalidEvent(f"a purchase needs a number as its value, not {_shown(value)}")
+        raise InvalidEvent(f"a purchase needs a number as its value, not {_told(value)}")
     if not math.isfinite(value):
         raise InvalidEvent(f"a purchase needs a finite value, not {value}")
     if currency is not None and not isinstance(currency, str):
-        raise InvalidEvent(f"a currency must be a string such as 'EUR', not {_shown(currency)}")
+        raise InvalidEvent(f"a currency must be a string such as 'EUR', not {_told(currency)}")
     told = {**_properties(properties), "value": value, "currency": (currency or "USD").upper()}
     return track(
         user_id,
@@ -139,6 +150,26 @@ def made(call: Callable[P, Event], *args: P.args, **kwargs: P.kwargs) -> Event:
         raise InvalidEvent(f"an argument cannot be read ({type(error).__name__})") from error
 
 
+def refused(
+    name: object,
+    /,
+    *,
+    user_id: object = None,
+    anonymous_id: object = None,
+    properties: object = None,
+    **_: object,
+) -> Event:
+    """Tell of an event that is not made what can be told, for `on_drop`."""
+    told = Event(name if isinstance(name, str) else "")
+    with suppress(Exception):
+        told.user_id = clean_id(user_id, "user_id")
+    with suppress(Exception):
+        told.anonymous_id = clean_id(anonymous_id, "anonymous_id") or ""
+    with suppress(Exception):
+        told.properties = _properties(properties)
+    return told
+
+
 def clean_id(value: object, name: str) -> str | None:
     """Make an id a string.
 
@@ -156,9 +187,16 @@ def clean_id(value: object, name: str) -> str | None:
         return None
     if type(value) is str:
         return value or None
-    if isinstance(value, bool | float | bytes | Mapping | list | tuple | set | frozenset):
-        raise InvalidEvent(f"{name} must be a string, an int or a UUID, not {_shown(value)}")
+    if isinstance(value, _NEVER_IDS) or callable(value) or _says_nothing(value):
+        raise InvalidEvent(f"{name} must be a string, an int or a UUID, not {_told(value)}")
+    if hasattr(value, "is_authenticated"):  # its str() would be a name, or "AnonymousUser"
+        raise InvalidEvent(f"{name} must be the user's id, such as user.pk, not {_told(value)}")
     return str(value) or None
+
+
+def _says_nothing(value: object) -> bool:
+    """Tell whether `str()` of an object is but its address."""
+    return type(value).__str__ is object.__str__ and type(value).__repr__ is object.__repr__
 
 
 def _required(value: object, name: str) -> str:
@@ -178,13 +216,8 @@ def _properties(value: object) -> dict[str, Any]:
     told = plain(value)  # a dataclass or a model is as good as a mapping
     if isinstance(told, dict):
         return told
-    raise InvalidEvent(f"properties must be a mapping, not {_shown(value)}")
+    raise InvalidEvent(f"properties must be a mapping, not {_told(value)}")
 
 
-def _shown(value: object) -> str:
-    """Show a bad value in a message, without letting it flood the log."""
-    try:
-        text = repr(value)
-    except Exception:
-        text = "a value"
-    return f"{text[:60]} ({type(value).__name__})"
+def _told(value: object) -> str:
+    return f"{shown(value)} ({type(value).__name__})"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping
@@ -14,7 +15,7 @@ from typing import Any, Self
 from datalyr_core import calls, lifecycle
 from datalyr_core.config import Config
 from datalyr_core.delivery.base import Transport
-from datalyr_core.errors import InvalidEvent
+from datalyr_core.errors import ConfigurationError, InvalidEvent
 from datalyr_core.event import DropReason, Event, Timestamp
 from datalyr_core.hooks import Hooks
 from datalyr_core.identity import new_anonymous_id
@@ -30,14 +31,14 @@ Properties = Mapping[str, Any] | None
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """Count what became of events, at one moment.
+    """Count what became of events.
 
     Attributes:
         accepted: Taken in.
         delivered: Taken by the ingest.
         retried: Sends that were tried again.
         waiting: Accepted, and neither delivered nor dropped yet.
-        dropped: Given up, by reason.
+        dropped: Given up, by reason; 0 of a reason that has not occurred.
     """
 
     accepted: int
@@ -68,8 +69,10 @@ class Datalyr:
         if isinstance(api_key, Config):
             self.config = Config.from_mapping(vars(api_key), **options) if options else api_key
         else:
-            self.config = Config.from_mapping(options, api_key=api_key)
+            given = {} if api_key is None else {"api_key": api_key}
+            self.config = Config.from_mapping(options, **given)
         self._closed = False
+        self._fork_lock = threading.RLock()
         self._begin()
         if self.config.enabled:
             _warn_of_twin(self.config)
@@ -115,19 +118,22 @@ class Datalyr:
         """
         return self._call(
             calls.track,
-            user_id,
             event,
-            properties,
+            user_id=user_id,
+            event=event,
+            properties=properties,
             anonymous_id=anonymous_id,
             event_id=event_id,
             timestamp=timestamp,
         )
 
     def identify(
-        self, user_id: object, traits: Properties = None, *, anonymous_id: object = None
+        self, user_id: object = None, traits: Properties = None, *, anonymous_id: object = None
     ) -> str | None:
         """Say who a user is: their traits, and which visitor they are."""
-        return self._call(calls.identify, user_id, traits, anonymous_id=anonymous_id)
+        return self._call(
+            calls.identify, "$identify", user_id=user_id, traits=traits, anonymous_id=anonymous_id
+        )
 
     def page(
         self,
@@ -138,29 +144,53 @@ class Datalyr:
         anonymous_id: object = None,
     ) -> str | None:
         """Track a page view; give its URL as the property `url`."""
-        return self._call(calls.page, user_id, name, properties, anonymous_id=anonymous_id)
+        return self._call(
+            calls.page,
+            "$pageview",
+            user_id=user_id,
+            name=name,
+            properties=properties,
+            anonymous_id=anonymous_id,
+        )
 
     def alias(
-        self, new_user_id: object, previous_id: object = None, *, anonymous_id: object = None
+        self,
+        new_user_id: object = None,
+        previous_id: object = None,
+        *,
+        anonymous_id: object = None,
     ) -> str | None:
         """Tie a new user id to a previous id, by default to the visitor's."""
-        return self._call(calls.alias, new_user_id, previous_id, anonymous_id=anonymous_id)
+        return self._call(
+            calls.alias,
+            "$alias",
+            new_user_id=new_user_id,
+            previous_id=previous_id,
+            anonymous_id=anonymous_id,
+        )
 
     def group(
         self,
-        user_id: object,
-        group_id: object,
+        user_id: object = None,
+        group_id: object = None,
         traits: Properties = None,
         *,
         anonymous_id: object = None,
     ) -> str | None:
         """Say that a user belongs to a group."""
-        return self._call(calls.group, user_id, group_id, traits, anonymous_id=anonymous_id)
+        return self._call(
+            calls.group,
+            "$group",
+            user_id=user_id,
+            group_id=group_id,
+            traits=traits,
+            anonymous_id=anonymous_id,
+        )
 
     def track_purchase(
         self,
-        user_id: object,
-        value: object,
+        user_id: object = None,
+        value: object = None,
         currency: str | None = None,
         properties: Properties = None,
         *,
@@ -171,10 +201,11 @@ class Datalyr:
         """Track a purchase; `value` is a finite number, `currency` defaults to USD."""
         return self._call(
             calls.track_purchase,
-            user_id,
-            value,
-            currency,
-            properties,
+            "purchase",
+            user_id=user_id,
+            value=value,
+            currency=currency,
+            properties=properties,
             anonymous_id=anonymous_id,
             event_id=event_id,
             timestamp=timestamp,
@@ -273,7 +304,7 @@ class Datalyr:
 
     @property
     def stats(self) -> Stats:
-        """Count what became of this process's events so far."""
+        """Count what became of this process's events so far; each count by itself."""
         self._notice_fork()
         return Stats(
             accepted=self._outbox.accepted,
@@ -287,17 +318,17 @@ class Datalyr:
 
     def _begin(self) -> None:
         """Make the parts; again in a forked child, where none of the parent's may be used."""
-        self._pid = os.getpid()
         self._hooks = Hooks(self.config)
         self._outbox = MemoryOutbox(self.config.max_queue_size)
         transport, close = _transport(self.config)
         self._sender = Sender(self.config, self._outbox, transport, self._hooks, close)
         # A client that is forgotten must not keep its threads; see Sender.retire.
         weakref.finalize(self, self._sender.retire).atexit = False
-        self._warned_nobody = False
+        self._pid = os.getpid()  # last: only now is everything this process's own
 
     def after_fork(self) -> None:
         """Begin anew in a forked child."""
+        self._fork_lock = threading.RLock()
         self.config = _without_inherited_client(self.config)
         self._begin()
         if self.config.enabled and not self._closed:
@@ -306,16 +337,18 @@ class Datalyr:
     def _notice_fork(self) -> None:
         """Notice a fork that ran no fork hooks, as uWSGI's does not."""
         if self._pid != os.getpid():
-            self.after_fork()
+            with self._fork_lock:
+                if self._pid != os.getpid():
+                    self.after_fork()
 
-    def _call(self, call: Callable[..., Event], *args: object, **kwargs: object) -> str | None:
+    def _call(self, call: Callable[..., Event], name: object, /, **told: object) -> str | None:
         try:
-            event = calls.made(call, *args, **kwargs)
+            event = calls.made(call, **told)
         except InvalidEvent as problem:
-            name = next((arg for arg in args if isinstance(arg, str)), "")
-            self._drop(Event(name), DropReason.VALIDATION_ERROR, str(problem))
+            refused = calls.refused(name, **told)
+            self._drop(refused, DropReason.VALIDATION_ERROR, str(problem))
             return None
-        if event.user_id is None and not kwargs["anonymous_id"]:
+        if event.user_id is None and _is_absent(told["anonymous_id"]) and self.config.enabled:
             self._hooks.warn_once(
                 "an event has neither a user id nor an anonymous id, so it belongs to nobody"
             )
@@ -323,22 +356,34 @@ class Datalyr:
 
     def _accept(self, event: Event) -> str | None:
         """Take an event in; the end of every call, and the only way into the outbox."""
+        if not self.config.enabled:
+            return event.event_id
         self._notice_fork()
         if self._closed:
             self._drop(event, DropReason.CLOSED, "the client is closed; close it at the very end")
             return None
-        if not self.config.enabled:
-            return event.event_id
         changed = self._hooks.before_send(event)
         if changed is None:
             self._drop(event, DropReason.BEFORE_SEND, "before_send returned None")
             return None
+        try:
+            body = changed.to_body()
+        except Exception as error:  # before_send can put in a mapping that raises
+            kind = f"the event cannot be encoded ({type(error).__name__})"
+            self._drop(event, DropReason.VALIDATION_ERROR, kind)
+            return None
         if self.config.debug:
-            logger.debug("tracked %r", changed)
-        return changed.event_id if self._sender.put(changed.to_body()) else None
+            logger.debug("tracked %r", body)
+        return changed.event_id if self._sender.put(body) else None
 
     def _drop(self, event: Event, reason: DropReason, why: str) -> None:
-        self._hooks.drop([event], reason, why)
+        if self.config.enabled:
+            # The bad value differs from call to call; what is wrong with it is said once.
+            self._hooks.drop([event], reason, why, kind=why.partition(", not ")[0])
+
+
+def _is_absent(anonymous_id: object) -> bool:
+    return anonymous_id is None or (isinstance(anonymous_id, str) and not len(anonymous_id))
 
 
 _twins_warned: set[str] = set()
@@ -362,7 +407,14 @@ def _transport(config: Config) -> tuple[Transport, Callable[[], Any]]:
     # import leaves the child with a module that is never finished.
     from datalyr_core.delivery.http import HttpTransport
 
-    transport = HttpTransport(config)
+    try:
+        transport = HttpTransport(config)
+    except Exception as error:  # a proxy or certificates that the environment names wrongly
+        raise ConfigurationError(
+            f"Datalyr cannot start:\n  - HTTP to {config.host} cannot be set up "
+            f"({type(error).__name__}: {error}); check the environment's HTTPS_PROXY, "
+            "ALL_PROXY and SSL_CERT_FILE"
+        ) from error
     return transport, transport.close
 
 

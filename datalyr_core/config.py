@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
 from datalyr_core import options
-from datalyr_core.errors import ConfigurationError
+from datalyr_core.errors import ConfigurationError, shown
 from datalyr_core.event import Event
 from datalyr_core.identity import VISITOR_COOKIE
 from datalyr_core.options import Check, Problem
@@ -90,6 +90,10 @@ class Config:
         )
         return f"Config({', '.join(('api_key=<hidden>', *changed))})"
 
+    def without_key(self, text: str) -> str:
+        """Hide the key in a text of somebody else's, which goes to a log."""
+        return text.replace(self.api_key, "<api_key>") if self.api_key else text
+
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any], **more: Any) -> Config:
         """Make a configuration out of a mapping.
@@ -106,7 +110,7 @@ class Config:
         try:
             config = cls(**{name: given[name] for name in given if name in cls.NAMES})
         except ConfigurationError as error:
-            _raise_for([*problems, *error.args[1]])
+            _raise_for([*problems, *error.problems])
         _raise_for(problems)
         return config
 
@@ -125,7 +129,7 @@ class Config:
         found = {
             option.name: environ[name]
             for option in fields(cls)
-            if (name := f"DATALYR_{option.name.upper()}") in environ
+            if environ.get(name := f"DATALYR_{option.name.upper()}")  # empty is as good as unset
         }
         return cls.from_mapping(found, **more)
 
@@ -137,7 +141,7 @@ class Config:
         except Problem as problem:
             return option.name, str(problem)
         if warning:
-            logger.warning("%s=%r %s", option.name, value, warning)
+            logger.warning("%s=%s %s", option.name, shown(value), warning)
         object.__setattr__(self, option.name, checked)
         return None
 
@@ -157,12 +161,4 @@ def _unknown(name: str) -> str:
 def _raise_for(problems: Sequence[tuple[str, str]]) -> None:
     if problems:
         lines = "".join(f"\n  - {name} {what}" for name, what in problems)
-        raise _Problems(f"Datalyr cannot start:{lines}", problems)
-
-
-class _Problems(ConfigurationError):
-    """Carry the problems beside their text, so that two lists can be joined."""
-
-    def __str__(self) -> str:
-        """Show the text alone."""
-        return str(self.args[0])
+        raise ConfigurationError(f"Datalyr cannot start:{lines}", problems)

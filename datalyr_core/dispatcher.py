@@ -58,6 +58,8 @@ class Dispatcher:
         self._begun = self._ended = self._wanted = 0  # passes
         self._due_at = time.monotonic() + config.flush_interval
         self._aside: list[Entry] = []  # used up their retries in this pass
+        self._delayed: dict[int, float] = {}  # until when entries wait for their next try
+        self._resting = 0  # threads that wait for something to come
         self._fruitless = False  # whether the last thing that happened was that
         self._reporting: set[int] = set()  # threads that are calling hooks
         self._in_trouble = False  # whether the log says that the ingest fails
@@ -83,6 +85,7 @@ class Dispatcher:
             self._wanted = max(self._wanted, self._begun + 1)
             if hurry:
                 self._gate.hurry()
+                self._delayed.clear()
             self._cond.notify_all()
             return self._wanted
 
@@ -90,6 +93,8 @@ class Dispatcher:
         """Wait until a pass is over and its hooks were called; False if the deadline came first."""
         with self._cond:
             left = None if deadline is None else max(deadline - time.monotonic(), 0.0)
+            if left is not None:
+                left = min(left, threading.TIMEOUT_MAX)
             return self._cond.wait_for(lambda: self.pass_is_over(number), left)
 
     def pass_is_over(self, number: int) -> bool:
@@ -114,6 +119,14 @@ class Dispatcher:
         """Tell whether no pass is under way."""
         return not self._running
 
+    @property
+    def needs_waking(self) -> bool:
+        """Tell whether events that come now would not be noticed; asked without the lock.
+
+        A thread that rests has looked once more after it said so: what came before is seen.
+        """
+        return self._resting > 0 and not self._gate.failures
+
     def crowded(self, threads: int) -> bool:
         """Tell whether events wait while each of some threads is busy."""
         return threads <= len(self._sending) and self._outbox.waiting > 0
@@ -134,18 +147,27 @@ class Dispatcher:
             An event, with whether it is a probe, or None when there is no more to do.
         """
         with self._cond:
-            while not done():
+            lease, resting = None, False
+            while not (lease or done() or _is_past(deadline)):
                 now = time.monotonic()
-                if deadline is not None and now >= deadline:
+                lease = self._try(now, joining)
+                if lease or done():  # the pass may have ended just now
                     break
-                if not self._running and self._due(now):
-                    self._running, self._begun = True, self._begun + 1
-                lease = self._lease(now, joining) if self._running else None
-                if lease:
-                    return lease
-                if not done():  # the pass may have ended just now
-                    self._cond.wait(self._pause(now, deadline))
-            return None
+                pause = self._pause(now, deadline)
+                rests = pause is None or pause > JOIN_AFTER
+                if resting or not rests:
+                    self._cond.wait(pause)
+                # A thread that begins to rest says so, and looks once more before it does.
+                self._resting += rests - resting
+                resting = rests
+            self._resting -= resting
+            return lease
+
+    def _try(self, now: float, joining: bool) -> Lease | None:
+        """Begin a pass if one is due, and hand out an event if one can go."""
+        if not self._running and self._due(now):
+            self._running, self._begun = True, self._begun + 1
+        return self._lease(now, joining) if self._running else None
 
     def _due(self, now: float) -> bool:
         """Tell whether a pass should begin."""
@@ -163,7 +185,9 @@ class Dispatcher:
             return None
         if not self._gate.admits(now) or (joining and not self._slow(now)):
             return None
-        entry = self._outbox.lease(patient=self._gate.failures > 0)
+        if self._delayed:
+            self._delayed = {each: till for each, till in self._delayed.items() if till > now}
+        entry = self._outbox.lease(patient=self._gate.failures > 0, unless=self._delayed)
         if entry is None:
             return None
         self._sending[entry.number] = now
@@ -179,13 +203,15 @@ class Dispatcher:
         """Return how long to wait for something to happen, None for as long as it takes."""
         if not self._running:
             pause: float | None = 0.0 if self._wanted > self._begun else self._due_at - now
-        elif self._gate.failures:
+        elif self._gate.failures and not self._gate.admits(now):
             pause = self._gate.wait(now)
+        elif self._outbox.waiting > len(self._delayed):
+            pause = JOIN_AFTER
         else:
-            pause = JOIN_AFTER if self._outbox.waiting else None
+            pause = min(self._delayed.values()) - now if self._delayed else None
         if deadline is not None:
             pause = min(deadline - now, deadline - now if pause is None else pause)
-        return None if pause is None else max(pause, 0.0)
+        return None if pause is None else min(max(pause, 0.0), threading.TIMEOUT_MAX)
 
     def _end_pass(self, now: float) -> None:
         for entry in self._aside:
@@ -230,12 +256,14 @@ class Dispatcher:
         if isinstance(answer, Reply):
             outcome = outcome_of(answer.status)
             if outcome is not Outcome.TRANSIENT:
-                return self._answered(entry, answer, outcome)
+                return self._answered(entry, probe, answer, outcome, now)
         return self._failed(entry, probe, answer, now)
 
-    def _answered(self, entry: Entry, answer: Reply, outcome: Outcome) -> list[Action]:
+    def _answered(
+        self, entry: Entry, probe: bool, answer: Reply, outcome: Outcome, now: float
+    ) -> list[Action]:
         """Settle an event that the ingest took or refused: either way it is there."""
-        actions = self._recovered()
+        actions = self._recovered(probe, now)
         held = self._outbox.settle(entry)
         if not len(self._outbox):
             self._cond.notify_all()
@@ -247,13 +275,13 @@ class Dispatcher:
         self.lost += 1
         return [*actions, lambda: self._report_refusal(entry, answer)]
 
-    def _recovered(self) -> list[Action]:
+    def _recovered(self, probe: bool, now: float) -> list[Action]:
         if not self._gate.failures:
             return []
-        self._gate.succeeded()
+        self._gate.succeeded(probe=probe, now=now)
         self._fruitless = False
         self._cond.notify_all()
-        if not self._in_trouble:
+        if self._gate.failures or not self._in_trouble:
             return []
         self._in_trouble = False
         return [lambda: logger.warning("the ingest answers again; %d wait", len(self._outbox))]
@@ -261,7 +289,7 @@ class Dispatcher:
     def _failed(self, entry: Entry, probe: bool, answer: Answer, now: float) -> list[Action]:
         entry.attempts += 1
         used_up = entry.attempts > self._config.retry_limit
-        self._close_gate(1 if used_up else entry.attempts, probe, answer, now)
+        wait = self._close_gate(1 if used_up else entry.attempts, probe, answer, now)
         self._cond.notify_all()
         if not self._outbox.holds(entry):  # given up at a deadline meanwhile
             return []
@@ -270,16 +298,19 @@ class Dispatcher:
             actions += self._set_aside(entry, answer)
         else:
             self.retried += 1
+            self._delayed[entry.number] = now + wait
             self._outbox.give_back(entry)
             if self._fruitless and probe and not self._sending:
                 entry.attempts = 0  # it only served to tell that the ingest is down
                 self._end_pass(now)
         return actions
 
-    def _close_gate(self, attempts: int, probe: bool, answer: Answer, now: float) -> None:
+    def _close_gate(self, attempts: int, probe: bool, answer: Answer, now: float) -> float:
+        """Hold back, and return how long this event is to wait by our own rule."""
         asked = retry_after(answer.headers, time.time()) if isinstance(answer, Reply) else 0.0
         wait = backoff(attempts, random.random())  # noqa: S311 - jitter, not a secret
         self._gate.failed(probe=probe, now=now, wait=wait, asked=asked)
+        return wait
 
     def _set_aside(self, entry: Entry, answer: Answer) -> list[Action]:
         """Keep an event that used up its retries for the next pass, unless that was the last."""
@@ -287,14 +318,17 @@ class Dispatcher:
         entry.failed_flushes += 1
         again = self._fruitless
         self._fruitless = True
-        actions: list[Action] = [lambda: self._hooks.error(entry.event, _as_error(answer))]
+        actions: list[Action] = [lambda: self._hooks.error(entry.event, self._as_error(answer))]
         if entry.failed_flushes < MAX_FAILED_FLUSHES:
             self._aside.append(entry)
         elif self._outbox.settle(entry):  # pragma: no branch - or close() has just taken it
             self.lost += 1
-            why = f"{MAX_FAILED_FLUSHES} flushes failed, the last with: {_told(answer)}"
+            kind = f"{MAX_FAILED_FLUSHES} flushes failed"
+            why = f"{kind}, the last with: {self._told(answer)}"
             actions.append(
-                lambda: self._hooks.drop([entry.event], DropReason.MAX_FLUSH_ATTEMPTS, why)
+                lambda: self._hooks.drop(
+                    [entry.event], DropReason.MAX_FLUSH_ATTEMPTS, why, kind=kind
+                )
             )
         if again and not self._sending:
             self._end_pass(time.monotonic())
@@ -306,7 +340,7 @@ class Dispatcher:
         if self._in_trouble:
             return []
         self._in_trouble = True
-        told = _told(answer)
+        told = self._told(answer)
         return [lambda: logger.warning("the ingest fails (%s); events wait", told)]
 
     def _report_refusal(self, entry: Entry, reply: Reply) -> None:
@@ -315,17 +349,26 @@ class Dispatcher:
                 f"the ingest refuses the API key (HTTP {reply.status}): check api_key; "
                 "events are being dropped",
                 logging.ERROR,
+                kind="the key is refused",
             )
         event = entry.event
-        self._hooks.error(event, _as_error(reply))
-        self._hooks.drop([event], DropReason.PERMANENT_CLIENT_ERROR, _told(reply))
+        self._hooks.error(event, self._as_error(reply))
+        kind = f"HTTP {reply.status}"
+        why = self._told(reply)
+        self._hooks.drop([event], DropReason.PERMANENT_CLIENT_ERROR, why, kind=kind)
+
+    def _told(self, answer: Answer) -> str:
+        """Say what came, without the key, which an answer or an error may repeat."""
+        if isinstance(answer, TransportError):
+            return self._config.without_key(str(answer))
+        return f"HTTP {answer.status} {self._config.without_key(answer.text)[:200]!r}"
+
+    def _as_error(self, answer: Answer) -> Exception:
+        told = self._told(answer)
+        if isinstance(answer, TransportError) and str(answer) == told:
+            return answer
+        return TransportError(told)
 
 
-def _told(answer: Answer) -> str:
-    if isinstance(answer, TransportError):
-        return str(answer)
-    return f"HTTP {answer.status} {answer.text[:200]!r}"
-
-
-def _as_error(answer: Answer) -> Exception:
-    return answer if isinstance(answer, TransportError) else TransportError(_told(answer))
+def _is_past(deadline: float | None) -> bool:
+    return deadline is not None and time.monotonic() >= deadline

@@ -26,6 +26,7 @@ logger = logging.getLogger("datalyr.encoding")
 
 MAX_DEPTH = 100
 MAX_ITEMS = 10_000  # of one iterable that is no list: it may be endless
+MAX_VALUES = 100_000  # of one event; objects that refer to each other can make a few endless
 # Dataclasses and datetimes can run an application's code, so orjson leaves them to us.
 _NATIVE = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
 _LEFT_OUT = object()
@@ -55,32 +56,53 @@ def plain(value: object) -> Any:
             lazy strings become strings; an Enum becomes its value; iterables become
             lists; dataclasses, attrs and pydantic objects become dicts; bytes become
             text or base64; NaN and infinities become None; integers beyond 64 bits and
-            keys become strings; lone surrogates are replaced; cycles and what lies
-            deeper than `MAX_DEPTH` become None.
+            keys become strings; lone surrogates are replaced; cycles, what lies deeper
+            than `MAX_DEPTH` and what comes after `MAX_VALUES` become None.
 
     Returns:
         The tree, sharing nothing mutable with `value`.
     """
-    told = _guarded(value, ())
+    told = _guarded(value, _Walk())
+    return None if told is _LEFT_OUT else told
+
+
+def snapshot(value: object) -> Any:
+    """Do as `plain`, but leave Decimals: for a value that is looked at before it is encoded."""
+    told = _guarded(value, _Walk(keep_decimals=True))
     return None if told is _LEFT_OUT else told
 
 
 def well_formed(text: str) -> str:
     """Replace lone surrogates, which UTF-8 cannot carry, and join paired ones."""
+    text = str.__str__(text)  # exactly a str, whatever a subclass makes of it
     if text.isascii():
         return text
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
-_Trail = tuple[int, ...]  # the ids of the containers above a value
+class _Walk:
+    """Keep what one walk through a value must know: where it is, and how far it may go."""
+
+    __slots__ = ("above", "keep_decimals", "left")
+
+    def __init__(self, *, keep_decimals: bool = False) -> None:
+        self.above: list[int] = []  # the ids of the containers above a value
+        self.left = MAX_VALUES
+        self.keep_decimals = keep_decimals
 
 
-def _guarded(value: object, trail: _Trail) -> Any:
+def _guarded(value: object, walk: _Walk) -> Any:
     """Tell a value, or that it has to be left out: application code may raise anything."""
-    if len(trail) > MAX_DEPTH or id(value) in trail:
+    if len(walk.above) > MAX_DEPTH or id(value) in walk.above:
         return None
+    walk.left -= 1
+    if walk.left < 0:
+        return _cut(walk)
+    walk.above.append(id(value))
     try:
-        return _plain(value, trail)
+        if not issubclass(type(value), value.__class__):
+            value = _revealed(value)
+        return _plain(value, walk)
     except Exception as error:
         logger.warning(
             "a property of type %s cannot be encoded (%s) and was left out",
@@ -88,19 +110,39 @@ def _guarded(value: object, trail: _Trail) -> Any:
             type(error).__name__,
         )
         return _LEFT_OUT
+    finally:
+        walk.above.pop()
+
+
+def _cut(walk: _Walk) -> None:
+    if walk.left == -1:  # the first of them
+        logger.warning("an event has more than %d values; what lies beyond is null", MAX_VALUES)
+
+
+def _revealed(value: Any) -> Any:
+    """Tell what a lazy proxy stands for, by its text: few of them have all of its methods."""
+    claimed = value.__class__
+    if issubclass(claimed, Enum):
+        return value.value
+    if issubclass(claimed, bool):
+        return bool(value)
+    for kind in (str, int, float, Decimal):
+        if issubclass(claimed, kind):
+            return kind(str(value))
+    return value
 
 
 @singledispatch
-def _plain(value: Any, trail: _Trail) -> Any:
+def _plain(value: Any, walk: _Walk) -> Any:
     """Tell an object that has no rule by its type, by what it can do."""
     if isinstance(value, type):
-        return str(value)
+        return well_formed(str(value))
     fields = _fields(value)
     if fields is not None:
-        return _mapping(fields, trail)
+        return _mapping(fields, walk)
     # What can be case-folded is text by another name: UserString, a lazy translation.
     if isinstance(value, Iterable) and not hasattr(type(value), "casefold"):
-        return _sequence(islice(iter(value), MAX_ITEMS), (*trail, id(value)))
+        return _sequence(islice(iter(value), MAX_ITEMS), walk)
     return well_formed(str(value))
 
 
@@ -119,61 +161,64 @@ def _fields(value: Any) -> dict[str, Any] | None:
 
 
 @_plain.register
-def _none(value: None, trail: _Trail) -> None:
+def _none(value: None, walk: _Walk) -> None:
     return None
 
 
 @_plain.register
-def _text(value: str, trail: _Trail) -> str:
-    return well_formed(str.__str__(value))
+def _text(value: str, walk: _Walk) -> str:
+    return well_formed(value)
 
 
 @_plain.register
-def _boolean(value: bool, trail: _Trail) -> bool:
+def _boolean(value: bool, walk: _Walk) -> bool:
     return value
 
 
 @_plain.register
-def _integer(value: int, trail: _Trail) -> int | str:
-    number = int(value)
+def _integer(value: int, walk: _Walk) -> int | str:
+    number = int.__int__(value)
     return number if -(2**63) <= number < 2**64 else str(number)
 
 
 @_plain.register
-def _float(value: float, trail: _Trail) -> float | None:
-    return float(value) if math.isfinite(value) else None
+def _float(value: float, walk: _Walk) -> float | None:
+    number = float.__float__(value)
+    return number if math.isfinite(number) else None
 
 
 @_plain.register
-def _decimal(value: Decimal, trail: _Trail) -> orjson.Fragment | None:
+def _decimal(value: Decimal, walk: _Walk) -> orjson.Fragment | Decimal | None:
+    if walk.keep_decimals:
+        return value
     # Its own digits are a JSON number; a float would round money. Beyond a float's
     # range no reader could hold it.
-    if value.is_finite() and math.isfinite(float(value)):
-        return orjson.Fragment(str(value))
+    if Decimal.is_finite(value) and math.isfinite(Decimal.__float__(value)):
+        return orjson.Fragment(Decimal.__str__(value))
     return None
 
 
 @_plain.register
-def _enum(value: Enum, trail: _Trail) -> Any:
-    return _plain(value.value, trail)
+def _enum(value: Enum, walk: _Walk) -> Any:
+    return _guarded(value.value, walk)
 
 
 @_plain.register(datetime)
 @_plain.register(date)
 @_plain.register(time)
-def _moment(value: date | time, trail: _Trail) -> str:
-    return value.isoformat()
+def _moment(value: date | time, walk: _Walk) -> str:
+    return well_formed(str(value.isoformat()))
 
 
 @_plain.register
-def _uuid(value: UUID, trail: _Trail) -> str:
-    return str(value)
+def _uuid(value: UUID, walk: _Walk) -> str:
+    return well_formed(str(value))
 
 
 @_plain.register(bytes)
 @_plain.register(bytearray)
 @_plain.register(memoryview)
-def _binary(value: bytes | bytearray | memoryview, trail: _Trail) -> str:
+def _binary(value: bytes | bytearray | memoryview, walk: _Walk) -> str:
     raw = bytes(value)
     try:
         return raw.decode()
@@ -183,22 +228,21 @@ def _binary(value: bytes | bytearray | memoryview, trail: _Trail) -> str:
 
 @_plain.register(list)
 @_plain.register(tuple)
-def _array(value: list[Any] | tuple[Any, ...], trail: _Trail) -> list[Any]:
-    return _sequence(list(value), (*trail, id(value)))
+def _array(value: list[Any] | tuple[Any, ...], walk: _Walk) -> list[Any]:
+    return _sequence(list(value), walk)
 
 
-def _sequence(values: Iterable[Any], trail: _Trail) -> list[Any]:
-    told = (_guarded(value, trail) for value in values)
+def _sequence(values: Iterable[Any], walk: _Walk) -> list[Any]:
+    told = (_guarded(value, walk) for value in values)
     # A place in a list is kept, so that the others do not move up.
     return [None if value is _LEFT_OUT else value for value in told]
 
 
 @_plain.register(Mapping)
-def _mapping(value: Mapping[Any, Any], trail: _Trail) -> dict[str, Any]:
-    trail = (*trail, id(value))
+def _mapping(value: Mapping[Any, Any], walk: _Walk) -> dict[str, Any]:
     told = {}
     for key, item in _items(value):
-        name, content = _guarded(key, trail), _guarded(item, trail)
+        name, content = _guarded(key, walk), _guarded(item, walk)
         if name is not _LEFT_OUT and content is not _LEFT_OUT:
             told[_key(name)] = content
     return told

@@ -129,7 +129,9 @@ def _moment(value: object) -> datetime | None:
     return None
 
 
-def _read_iso(text: str) -> date:
+def _read_iso(text: str) -> date | None:
+    if text.isdigit():  # an epoch, or a date without its dashes: nobody can tell
+        return None
     try:
         return date.fromisoformat(text)
     except ValueError:

@@ -26,10 +26,17 @@ class Gate:
         self._probing = bool(self.failures)
         return self._probing
 
-    def succeeded(self) -> None:
-        """Open: the ingest answered."""
-        self.failures = 0
-        self._probing = False
+    def succeeded(self, *, probe: bool, now: float) -> None:
+        """Open: the ingest answered; not before it wants to be asked again, if it said when.
+
+        Args:
+            probe: Whether the send was a probe. Others that were under way when the ingest
+                asked us to wait do not speak for the time after.
+            now: The time, in seconds of a monotonic clock.
+        """
+        if probe or now >= self._asked_until:
+            self.failures = 0
+            self._probing = False
 
     def failed(self, *, probe: bool, now: float, wait: float, asked: float) -> bool:
         """Close, or stay closed, for a while.

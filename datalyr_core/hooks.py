@@ -6,14 +6,13 @@ import logging
 import threading
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from datalyr_core.config import Config
 from datalyr_core.event import DropReason, Event
 
 logger = logging.getLogger("datalyr")
-
-MAX_REMEMBERED = 100  # different warnings; a flood of new ones says nothing more
 
 
 class Hooks:
@@ -26,20 +25,24 @@ class Hooks:
         # Re-entrant: a finalizer that tracks may run while this very thread holds it.
         self._lock = threading.RLock()
         self._dropped: Counter[str] = Counter()
+        self._in_hook = threading.local()
 
-    def dropped(self) -> dict[str, int]:
-        """Return how many events were given up, by reason."""
+    def dropped(self) -> Counter[str]:
+        """Return how many events were given up, by reason; none of a reason is 0."""
         with self._lock:
-            return {str(reason): count for reason, count in self._dropped.items()}
+            return Counter({str(reason): count for reason, count in self._dropped.items()})
 
     def before_send(self, event: Event) -> Event | None:
         """Let the application change an event, or drop it by returning None."""
         if self._config.before_send is None:
             return event
+        # It gets one of its own: what it has half changed when it raises is not sent, and
+        # what the application put into the event stays as it was.
+        own = replace(event, properties=_own(event.properties), context=dict(event.context))
         try:
-            changed: Any = self._config.before_send(event)
+            changed: Any = self._config.before_send(own)
         except Exception:
-            logger.exception("before_send raised; the event is sent as it is")
+            logger.exception("before_send raised; the event is sent as it was")
             return event
         if changed is None:
             return None
@@ -47,7 +50,8 @@ class Hooks:
             return changed
         self.warn_once(
             f"before_send returned {_shown(changed)}; it returns the event or None; "
-            "the event is dropped"
+            "the event is dropped",
+            kind="before_send",
         )
         return None
 
@@ -61,38 +65,80 @@ class Hooks:
             logger.exception("on_error raised")
 
     def drop(
-        self, events: Iterable[Event], reason: DropReason, why: str, *, count: int = 1
+        self,
+        events: Iterable[Event],
+        reason: DropReason,
+        why: str,
+        *,
+        kind: str | None = None,
+        count: int = 1,
     ) -> None:
         """Count events that are given up, say so once, and tell the application.
 
         Args:
             events: The events; they are only looked at when there is a hook to see them.
             reason: Why, for programs.
-            why: Why, for people; a text that was logged before is not logged again.
+            why: Why, for people.
+            kind: What the drop has in common with others, of which the first is logged;
+                `why` by default.
             count: How many events there are.
         """
         with self._lock:
             self._dropped[reason] += count
+        message = f"event dropped ({reason}): {why}"
+        kind = f"{reason}: {kind or why}"
         if reason is DropReason.CLOSED:
-            self.warn_once(f"event dropped ({reason}): {why}", logging.ERROR)
+            self.warn_once(message, logging.ERROR, kind=kind)
         elif reason in (DropReason.CONSENT, DropReason.BEFORE_SEND):
-            logger.debug("event dropped (%s): %s", reason, why)
+            logger.debug("%s", message)
         else:
-            self.warn_once(f"event dropped ({reason}): {why}")
-        if self._config.on_drop is None:
+            self.warn_once(message, kind=kind)
+        self._tell_of_drop(events, reason)
+
+    def _tell_of_drop(self, events: Iterable[Event], reason: DropReason) -> None:
+        # A hook that tracks while the queue is full drops another, and would hear of it, ...
+        if self._config.on_drop is None or getattr(self._in_hook, "dropping", False):
             return
+        self._in_hook.dropping = True
         try:
             self._config.on_drop(list(events), reason)
         except Exception:
             logger.exception("on_drop raised")
+        finally:
+            self._in_hook.dropping = False
 
-    def warn_once(self, message: str, level: int = logging.WARNING) -> None:
-        """Log a message the first time, and at debug level after that."""
+    def warn_once(
+        self, message: str, level: int = logging.WARNING, *, kind: str | None = None
+    ) -> None:
+        """Log the first message of a kind, and others of that kind at debug level.
+
+        Args:
+            message: The message.
+            level: The level of the first.
+            kind: The kind, one of few; the message by default.
+        """
+        kind = kind or message
         with self._lock:
-            new = message not in self._warned and len(self._warned) < MAX_REMEMBERED
-            if new:
-                self._warned.add(message)
+            new = kind not in self._warned
+            self._warned.add(kind)
         logger.log(level if new else logging.DEBUG, "%s", message)
+
+
+def _own(properties: dict[str, Any]) -> dict[str, Any]:
+    try:
+        copied: dict[str, Any] = _copied(properties)
+    except RecursionError:  # they are endless, and will be cut when they are encoded
+        copied = dict(properties)
+    return copied
+
+
+def _copied(value: Any) -> Any:
+    """Copy what of a value can be changed in place, as far as JSON has it."""
+    if type(value) is dict:
+        return {key: _copied(each) for key, each in value.items()}
+    if type(value) is list:
+        return [_copied(each) for each in value]
+    return value
 
 
 def _is_whole(event: Any) -> bool:

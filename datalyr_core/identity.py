@@ -56,11 +56,11 @@ def read_cookie(header: str | None, name: str) -> str | None:
     for pair in header.split(";"):
         key, separator, value = pair.partition("=")
         if separator and key.strip() == name:
-            return _percent_decoded(value.strip())
+            return percent_decoded(value.strip())
     return None
 
 
-def _percent_decoded(value: str) -> str:
+def percent_decoded(value: str) -> str:
     """Decode each percent-encoded run that is UTF-8; leave a malformed one as it stands."""
     return _PERCENT_ENCODED.sub(_decoded_run, value) if "%" in value else value
 

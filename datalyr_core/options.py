@@ -13,11 +13,14 @@ from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
 
+from datalyr_core.errors import shown
+
 Check = Callable[[Any], tuple[Any, str | None]]
 
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")  # RFC 9110, 5.6.2
 _DOMAIN = re.compile(r"\.?[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*\Z")
 _KEY = re.compile(r"[\x21-\x7e]+\Z")
+MAX_URL = 2048  # characters; more is a mistake
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"0", "false", "no", "off", ""}
 
@@ -30,10 +33,10 @@ def whole(low: int, high: int) -> Check:
     """Accept a whole number, clamped to a range."""
 
     def check(value: Any) -> tuple[int, str | None]:
-        number = _number(value)
+        number, warning = _clamped(_number(value), low, high, "")
         if number != int(number):
-            raise Problem(f"is {value!r}; write a whole number from {low} to {high}")
-        return _clamped(int(number), low, high, "")
+            raise Problem(f"is {shown(value)}; write a whole number from {low} to {high}")
+        return int(number), warning
 
     return check
 
@@ -54,7 +57,7 @@ def flag(value: Any) -> tuple[bool, str | None]:
     word = str(value).strip().lower()
     if word in _TRUE | _FALSE and isinstance(value, str | int):
         return word in _TRUE, None
-    raise Problem(f"is {value!r}; write True or False")
+    raise Problem(f"is {shown(value)}; write True or False")
 
 
 def api_key(value: Any) -> tuple[str | None, str | None]:
@@ -74,11 +77,17 @@ def url(value: Any) -> tuple[str, str | None]:
     advice = "write a URL such as 'https://ingest.datalyr.com/track'"
     try:
         parts = urlsplit(value if isinstance(value, str) else "")
-        good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except ValueError:
+        # A name that IDNA has no form for (an empty label, one of 64 letters) has no address.
+        good = (
+            parts.scheme in ("http", "https")
+            and parts.port != 0
+            and bool((parts.hostname or "").encode("idna"))
+            and len(value) <= MAX_URL
+        )
+    except ValueError:  # UnicodeError is one
         good = False
     if not good or re.search(r"[\x00-\x20\x7f]", value):
-        raise Problem(f"is {value!r}; {advice}")
+        raise Problem(f"is {shown(value)}; {advice}")
     return value, None
 
 
@@ -101,7 +110,7 @@ def is_private(host: str) -> bool:
 def function(value: Any) -> tuple[Any, str | None]:
     """Accept a plain callable, or None."""
     if value is not None and not callable(value):
-        raise Problem(f"is {value!r}; write a function, without quotes or brackets")
+        raise Problem(f"is {shown(value)}; write a function, without quotes or brackets")
     if inspect.iscoroutinefunction(value):
         raise Problem(f"is the async function {value.__qualname__}; write a plain one")
     return value, None
@@ -111,7 +120,7 @@ def transport(value: Any) -> tuple[Any, str | None]:
     """Accept the name of a transport, or an object that can send."""
     if value == "httpx" or callable(getattr(value, "send", None)):
         return value, None
-    raise Problem(f"is {value!r}; write 'httpx', or give an object with send(body) -> Reply")
+    raise Problem(f"is {shown(value)}; write 'httpx', or give an object with send(body) -> Reply")
 
 
 def http_client(value: Any) -> tuple[Any, str | None]:
@@ -130,7 +139,7 @@ def one_of(*words: str) -> Check:
 
     def check(value: Any) -> tuple[str, str | None]:
         if value not in words:
-            raise Problem(f"is {value!r}; write {' or '.join(map(repr, words))}")
+            raise Problem(f"is {shown(value)}; write {' or '.join(map(repr, words))}")
         return value, None
 
     return check
@@ -142,7 +151,7 @@ def names(*allowed: str) -> Check:
     def check(value: Any) -> tuple[tuple[str, ...], str | None]:
         given = _listed(value)
         if given is None or not set(given) <= set(allowed):
-            raise Problem(f"is {value!r}; write a list out of {', '.join(allowed)}")
+            raise Problem(f"is {shown(value)}; write a list out of {', '.join(allowed)}")
         return given, None
 
     return check
@@ -154,28 +163,32 @@ def paths(value: Any) -> tuple[Any, str | None]:
         return function(value)
     given = _listed(value)
     if given is None or not all(path.startswith("/") for path in given):
-        raise Problem(f"is {value!r}; write paths such as ['/healthz', '/static/'], or a function")
+        raise Problem(
+            f"is {shown(value)}; write paths such as ['/healthz', '/static/'], or a function"
+        )
     return given, None
 
 
 def text(value: Any) -> tuple[str, str | None]:
-    """Accept a string."""
+    """Accept a string, or a whole number that stands for one."""
+    if type(value) is int:
+        return str(value), None
     if not isinstance(value, str) or not value:
-        raise Problem(f"is {value!r}; write a string")
+        raise Problem(f"is {shown(value)}; write a string")
     return value, None
 
 
 def token(value: Any) -> tuple[str, str | None]:
     """Accept the name of a cookie or a header."""
     if not isinstance(value, str) or not _TOKEN.match(value):
-        raise Problem(f"is {value!r}; write a name such as '__dl_visitor_id'")
+        raise Problem(f"is {shown(value)}; write a name such as '__dl_visitor_id'")
     return value, None
 
 
 def domain(value: Any) -> tuple[str, str | None]:
     """Accept a cookie's domain."""
     if not isinstance(value, str) or not _DOMAIN.match(value):
-        raise Problem(f"is {value!r}; write a domain such as 'example.com'")
+        raise Problem(f"is {shown(value)}; write a domain such as 'example.com'")
     return value, None
 
 
@@ -187,18 +200,20 @@ def optional(check: Check) -> Check:
 def _number(value: Any) -> float:
     try:
         number = float(value)
-    except (TypeError, ValueError, OverflowError):
+    except OverflowError:  # beyond every range, as infinity is
+        number = math.inf if value > 0 else -math.inf
+    except (TypeError, ValueError):
         number = math.nan
-    if isinstance(value, bool) or not math.isfinite(number):
-        raise Problem(f"is {value!r}; write a number")
+    if isinstance(value, bool) or math.isnan(number):
+        raise Problem(f"is {shown(value)}; write a number")
     return number
 
 
-def _clamped(value: Any, low: float, high: float, unit: str) -> tuple[Any, str | None]:
+def _clamped(value: float, low: float, high: float, unit: str) -> tuple[float, str | None]:
     used = min(max(value, low), high)
     if used == value:
         return value, None
-    return type(value)(used), f"is out of range ({low} to {high}{unit}); {used}{unit} is used"
+    return float(used), f"is out of range ({low} to {high}{unit}); {used}{unit} is used"
 
 
 def _listed(value: Any) -> tuple[str, ...] | None:

@@ -54,7 +54,7 @@ def retry_after(headers: Mapping[str, str], now: float) -> float:
         Seconds from 0 to 60: `Retry-After` as seconds or HTTP date (RFC 9110, 10.2.3),
         failing that `X-RateLimit-Reset` as epoch seconds, else 0.
     """
-    found = {name.lower(): value for name, value in headers.items()}
+    found = {str(name).lower(): str(value) for name, value in headers.items()}
     wait = _delay(found.get("retry-after", ""), now)
     if wait is None:
         reset = _number(found.get("x-ratelimit-reset", ""))

@@ -11,8 +11,8 @@ from typing import Any
 
 from datalyr_core import lifecycle
 from datalyr_core.config import Config
-from datalyr_core.delivery.base import Transport
-from datalyr_core.dispatcher import Answer, Dispatcher, Lease
+from datalyr_core.delivery.base import Transport, checked
+from datalyr_core.dispatcher import Dispatcher, Lease
 from datalyr_core.errors import TransportError
 from datalyr_core.event import DropReason
 from datalyr_core.hooks import Hooks
@@ -41,6 +41,10 @@ class Sender:
         self._close_transport = close_transport
         self._dispatcher = Dispatcher(config, outbox, hooks)
         self._threads: set[threading.Thread] = set()
+        # Re-entrant: a finalizer that tracks may run while this very thread holds them.
+        self._starting = threading.RLock()  # held while threads are counted and one is added
+        self._ending = threading.RLock()  # held while the rest is given up and counted
+        self._lost_before: int | None = None  # when the client was closed
         self._stopping = self._retired = self._exiting = False
 
     @property
@@ -56,21 +60,29 @@ class Sender:
     # Taking in
 
     def put(self, body: bytes) -> bool:
-        """Take an event; False if the sender was stopped meanwhile."""
+        """Take an event; False if it was dropped at once."""
         evicted = self._outbox.put(body)
         if evicted:
             self._give_up(evicted, DropReason.QUEUE_OVERFLOW, "the queue is full")
         if self._stopping:  # closed between the caller's check and now
-            self._give_up(self._outbox.abandon(), DropReason.CLOSED, "the client is closed")
+            self._give_up_all(DropReason.CLOSED, "the client is closed")
             return False
         if self._exiting or lifecycle.is_exiting():
             # Nobody comes after this thread: it delivers before it goes on.
             self.finish(time.monotonic() + self.exit_timeout)
-        elif not self._threads and not self._add_thread():
+        elif not self._threads and not self._add_thread(most=1):
             pass  # the next event tries to start one, and flush and exit need none
-        elif self._outbox.waiting >= self._config.flush_at and self._dispatcher.idle:
+        elif self._outbox.waiting >= self._config.flush_at:
+            self._hasten()
+        # When everything else is on its way, the event itself is the oldest that waits.
+        return not evicted or evicted[-1].body is not body
+
+    def _hasten(self) -> None:
+        """See to it that somebody notices that enough wait."""
+        if self._dispatcher.needs_waking:
             self._dispatcher.wake()
-        return True
+        elif self._dispatcher.crowded(len(self._threads)):
+            self._add_thread(most=self._config.concurrency)
 
     # Waiting for delivery
 
@@ -97,13 +109,15 @@ class Sender:
         Returns:
             True when everything was delivered.
         """
-        lost = self._dispatcher.lost
+        with self._ending:
+            if self._lost_before is None:
+                self._lost_before = self._dispatcher.lost
         self._drain(deadline)
         self._stopping = True
         self._dispatcher.wake()
         self._give_up_rest("close() came to its time-out")
         self._close_transport()
-        return self._dispatcher.lost == lost
+        return self._dispatcher.lost == self._lost_before
 
     def hurry(self) -> None:
         """Begin to deliver what waits, without waiting for it."""
@@ -138,7 +152,7 @@ class Sender:
         """Have a whole pass made; False if the deadline came first."""
         number = self._dispatcher.want_pass(hurry=hurry)
         own = threading.current_thread() in self._threads  # a hook that closes the client
-        if own or not (self._threads or self._add_thread()):
+        if own or not (self._threads or self._add_thread(most=1)):
             return self._help(number, deadline)
         return self._dispatcher.wait_for_pass(number, deadline)
 
@@ -157,36 +171,46 @@ class Sender:
             self._transport.deadline = deadline
 
     def _give_up_rest(self, why: str) -> None:
-        left = self._outbox.abandon()
+        self._give_up_all(DropReason.CLOSE_TIMEOUT, f"{why}; {{count}} are lost")
+
+    def _give_up_all(self, reason: DropReason, why: str) -> None:
+        with self._ending:  # who finds nothing left also finds it counted
+            left = self._outbox.abandon()
+            self._dispatcher.lose(len(left))
         if left:
-            self._give_up(left, DropReason.CLOSE_TIMEOUT, f"{why}; {len(left)} are lost")
+            self._report(left, reason, why.format(count=len(left)))
 
     def _give_up(self, entries: Sequence[Entry], reason: DropReason, why: str) -> None:
         self._dispatcher.lose(len(entries))
+        self._report(entries, reason, why)
+
+    def _report(self, entries: Sequence[Entry], reason: DropReason, why: str) -> None:
         self._hooks.drop((entry.event for entry in entries), reason, why, count=len(entries))
 
     # Threads
 
-    def _add_thread(self) -> bool:
-        lifecycle.first_event()
-        thread = threading.Thread(target=self._run, name="datalyr-sender", daemon=True)
-        self._threads.add(thread)
-        try:
-            thread.start()
-        except RuntimeError:  # the interpreter is exiting, or the system has no more threads
-            self._threads.discard(thread)
-            return False
-        return True
+    def _add_thread(self, *, most: int) -> bool:
+        """Start one more thread unless there are enough; False if none can be started."""
+        with self._starting:
+            if len(self._threads) >= most:
+                return True
+            lifecycle.first_event()
+            thread = threading.Thread(target=self._run, name="datalyr-sender", daemon=True)
+            self._threads.add(thread)
+            try:
+                thread.start()
+            except RuntimeError:  # the interpreter is exiting, or the system has no more threads
+                self._threads.discard(thread)
+                return False
+            return True
 
     def _run(self) -> None:
         """Send until there is no more need of this thread."""
         joining = True
         try:
             while lease := self._dispatcher.next(self._superfluous, joining=joining):
-                if len(self._threads) < self._config.concurrency and self._dispatcher.crowded(
-                    len(self._threads)
-                ):
-                    self._add_thread()
+                if self._dispatcher.crowded(len(self._threads)):
+                    self._add_thread(most=self._config.concurrency)
                 self._send(lease)
                 joining = False
         finally:
@@ -214,8 +238,7 @@ class Sender:
             answer = error
         except Exception as error:  # a transport of the application's own may raise anything
             answer = TransportError(f"{type(error).__name__}: {error}")
-        if not isinstance(answer, Answer):  # or answer anything
-            answer = TransportError(f"the transport returned {answer!r:.100}, not a Reply")
+        answer = checked(answer)  # or answer anything
         if self._config.debug:
-            logger.debug("sent %r: %r", entry.body, answer)
+            logger.debug("%s", self._config.without_key(f"sent {entry.body!r}: {answer!r}"))
         self._dispatcher.conclude(lease, answer)

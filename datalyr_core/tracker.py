@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
-
-import orjson
 
 from datalyr_core import calls
 from datalyr_core.attribution import page_properties, request_properties
 from datalyr_core.config import Config
-from datalyr_core.encoding import encode
+from datalyr_core.encoding import snapshot
 from datalyr_core.errors import InvalidEvent
 from datalyr_core.event import DropReason, Event, Timestamp
 from datalyr_core.identity import visitor_cookie
@@ -42,6 +41,7 @@ class Tracker:
         "_accept",
         "_config",
         "_drop",
+        "_found",
         "_request",
         "_settled",
         "_used",
@@ -72,7 +72,8 @@ class Tracker:
         self._accept = accept
         self._drop = drop
         self._visitor = Visitor(request, config)
-        self._waiting: list[Event] = []
+        self._waiting: list[tuple[Event, bool]] = []  # with: lacks its user
+        self._found: str | None = None
         self._settled = False
         self._used = False
         self.client = client
@@ -101,7 +102,7 @@ class Tracker:
 
     def track(
         self,
-        event: str,
+        event: str | None = None,
         properties: Mapping[str, Any] | None = None,
         *,
         event_id: str | None = None,
@@ -119,7 +120,9 @@ class Tracker:
             calls.track, event, properties, event_id=event_id, timestamp=timestamp, label=event
         )
 
-    def identify(self, user_id: object, traits: Mapping[str, Any] | None = None) -> str | None:
+    def identify(
+        self, user_id: object = None, traits: Mapping[str, Any] | None = None
+    ) -> str | None:
         """Say who the visitor is; later events of this request carry the user id."""
         return self._send(self._identify, user_id, traits, label="$identify")
 
@@ -129,17 +132,17 @@ class Tracker:
         """Track a page view with this request's URL, referrer and campaign parameters."""
         return self._send(self._page, name, properties, label="$pageview")
 
-    def alias(self, new_user_id: object, previous_id: object = None) -> str | None:
+    def alias(self, new_user_id: object = None, previous_id: object = None) -> str | None:
         """Tie a new user id to a previous one, by default to the visitor's anonymous id."""
         return self._send(_of_user(calls.alias), new_user_id, previous_id, label="$alias")
 
-    def group(self, group_id: object, traits: Mapping[str, Any] | None = None) -> str | None:
+    def group(self, group_id: object = None, traits: Mapping[str, Any] | None = None) -> str | None:
         """Say that the visitor belongs to a group."""
         return self._send(calls.group, group_id, traits, label="$group")
 
     def track_purchase(
         self,
-        value: object,
+        value: object = None,
         currency: str | None = None,
         properties: Mapping[str, Any] | None = None,
         *,
@@ -170,14 +173,18 @@ class Tracker:
         Args:
             user_id: What the look-up found, or None.
         """
+        if self._waiting:
+            self._found = self._visitor.found_user(user_id)
         self._settled = True
-        if not self._waiting:
-            return
-        user = self._visitor.found_user(user_id)
-        waiting, self._waiting = self._waiting, []
-        for event in waiting:
-            event.user_id = user
-            self._accept(event)
+        self._release()
+
+    def _release(self) -> None:
+        with suppress(IndexError):  # nothing waits, or another thread has just taken it
+            while True:
+                event, lacks_user = self._waiting.pop(0)
+                if lacks_user:
+                    event.user_id = self._found
+                self._accept(event)
 
     def cookie_headers(self, status: int, header: Header) -> list[tuple[str, str]]:
         """Decide, when a response starts, which headers give a new visitor an id.
@@ -220,19 +227,27 @@ class Tracker:
             ids = {"anonymous_id": self._visitor.anonymous_id(), **kwargs}
             event = calls.made(call, known, *args, **ids)
         except InvalidEvent as problem:
-            self._drop(Event(name, known), DropReason.VALIDATION_ERROR, str(problem))
+            refused = calls.refused(name, user_id=known, anonymous_id=self.anonymous_id)
+            self._drop(refused, DropReason.VALIDATION_ERROR, str(problem))
             return None
         for fact, told in request_properties(self._request, self._config.request_context).items():
             event.properties.setdefault(fact, told)
-        if user is PENDING and event.user_id is None and not self._settled:
-            return self._hold(event)
+        lacks_user = user is PENDING and event.user_id is None
+        if not self._settled and (lacks_user or self._waiting):  # those after one that waits too
+            return self._hold(event, lacks_user)
         accepted: str | None = self._accept(event)
         return accepted
 
-    def _hold(self, event: Event) -> str:
+    def _hold(self, event: Event, lacks_user: bool) -> str:
         """Keep an event until the user is known; later changes by the caller change nothing."""
-        event.properties = orjson.loads(encode(event.properties))
-        self._waiting.append(event)
+        event.properties = snapshot(event.properties)
+        if len(self._waiting) >= self._config.max_queue_size:
+            oldest, _ = self._waiting.pop(0)
+            why = "too many events of one request wait for its user"
+            self._drop(oldest, DropReason.QUEUE_OVERFLOW, why)
+        self._waiting.append((event, lacks_user))
+        if self._settled:  # by another thread, meanwhile
+            self._release()
         return event.event_id
 
     def _identify(self, known: object, *args: object, **ids: object) -> Event:

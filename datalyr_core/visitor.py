@@ -12,7 +12,7 @@ from typing import Any
 from datalyr_core.calls import clean_id
 from datalyr_core.config import Config
 from datalyr_core.consent import tracking_allowed
-from datalyr_core.identity import new_anonymous_id, read_cookie, usable_id
+from datalyr_core.identity import new_anonymous_id, percent_decoded, read_cookie, usable_id
 from datalyr_core.web_request import PENDING, WebRequest
 
 logger = logging.getLogger("datalyr.visitor")
@@ -70,10 +70,19 @@ class Visitor:
             logger.warning("the user was not set: %s", problem)
 
     def found_user(self, user_id: object) -> str | None:
-        """Note what a look-up found, unless the application has said something since."""
+        """Note what a look-up found, and return it as an id.
+
+        It is who the user was all along, whatever the application has said since; that
+        counts for what comes after it.
+        """
+        try:
+            found = clean_id(user_id, "user_id")
+        except Exception as problem:
+            logger.warning("the user was not set: %s", problem)
+            found = None
         if self._said is _UNSAID:
-            self.say_user(user_id)
-        return None if self._said is _UNSAID else self._said
+            self._said = found
+        return found
 
     def _once(self, fact: str, find: Callable[[], Any]) -> Any:
         """Find something out once; two threads that ask at once get the same answer."""
@@ -93,5 +102,6 @@ class Visitor:
         request, config = self._request, self._config
         sent = usable_id(read_cookie(request.header("cookie"), config.cookie_name))
         if sent is None and config.anonymous_id_header:
-            sent = usable_id(request.header(config.anonymous_id_header.lower()))
+            header = request.header(config.anonymous_id_header.lower())
+            sent = usable_id(percent_decoded(header or ""))
         return sent

@@ -1,4 +1,4 @@
-"""The ingest over HTTP, by httpx. The only module that knows an HTTP library."""
+"""The ingest over HTTP, by httpx's engine. The only module that knows an HTTP library."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ from __future__ import annotations
 # the sender's threads would import is therefore imported here, in the main thread.
 import encodings.idna  # noqa: F401 - by a connection to a host name
 import ssl
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache
-from typing import Any
+from importlib.util import find_spec
+from typing import Any, Protocol
 from urllib.request import getproxies, proxy_bypass
 
-import httpcore  # noqa: F401 - by httpx, when it makes a transport
+import httpcore
 import httpx
 
 from datalyr_core.config import Config
@@ -25,32 +28,20 @@ from datalyr_core.version import __version__
 MAX_REPLY = 65_536  # bytes of a reply that are read; nobody needs more to understand it
 KEEP_ALIVE = 30.0  # seconds that an idle connection is kept: less than common servers keep it
 
-# What a connection that the server has closed meanwhile does when it is used.
-_STALE = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
+# What using a connection raises that the server has closed meanwhile. By name: httpcore,
+# httpx and their successors have a class each.
+_STALE = {"RemoteProtocolError", "ReadError", "WriteError"}
+
+_Answered = tuple[int, Mapping[str, str], Iterable[bytes]]  # status, headers, body
 
 
 class HttpTransport:
-    """Post each event on a kept-alive connection.
-
-    It uses httpx's transport interface, not its client: the client writes a line to the
-    application's log for every request.
-    """
+    """Post each event on a kept-alive connection."""
 
     def __init__(self, config: Config) -> None:
         """Make the connection pool; connections are made by the first send."""
-        self._url = httpx.URL(config.host)
-        self._timeout = config.timeout
-        self._client = config.http_client
-        self._pool = httpx.HTTPTransport(
-            verify=_tls(),
-            limits=httpx.Limits(
-                max_connections=config.concurrency + 1,  # one for an exiting thread
-                max_keepalive_connections=config.concurrency,
-                keepalive_expiry=KEEP_ALIVE,
-            ),
-            proxy=_proxy_for(self._url),
-        )
-        self._headers = {
+        url = httpx.URL(config.host)
+        headers = {
             "X-API-Key": config.api_key or "",
             "Content-Type": "application/json",
             "User-Agent": f"{LIBRARY}/{__version__}",
@@ -58,61 +49,213 @@ class HttpTransport:
             # The reply is read raw: decoding a small one could make it a large one.
             "Accept-Encoding": "identity",
         }
+        client = config.http_client
+        self._engine: _Engine = (
+            _Pool(url, headers, config.concurrency)
+            if client is None
+            else _Client(client, url, headers)
+        )
+        self._timeout = config.timeout
+        self._most_kept = config.concurrency
         self.deadline: float | None = None  # of the process's exit, on the monotonic clock
 
     def send(self, body: bytes) -> Reply:
-        """Post a body, once more at once if a kept connection turns out to be dead.
+        """Post a body, again at once while kept connections turn out to be dead.
 
         Raises:
-            TransportError: No answer came; it shows httpx's error.
+            TransportError: No answer came in time; it shows the engine's error.
         """
-        fresh = _Watch()
-        try:
-            return self._exchange(body, fresh)
-        except _STALE as error:
-            if fresh.connected:
-                raise TransportError(_shown(error)) from error
-        except Exception as error:  # also of a foreign client, which may raise anything
-            raise TransportError(_shown(error)) from error
-        try:
-            return self._exchange(body, fresh)
-        except Exception as error:
-            raise TransportError(_shown(error)) from error
+        budget = self._budget()
+        give_up_at = time.monotonic() + budget
+        kept = self._most_kept
+        while True:
+            watch = _Watch()
+            try:
+                return self._exchange(body, watch, budget, give_up_at)
+            except Exception as error:  # also of a foreign client, which may raise anything
+                if not (kept and watch.reused and _is_stale(error)):
+                    raise TransportError(f"{type(error).__name__}: {error}"[:500]) from error
+            kept -= 1
 
     def close(self) -> None:
         """Close the connections that are ours."""
-        self._pool.close()
+        self._engine.close()
 
-    def _exchange(self, body: bytes, watch: Callable[[str, Any], None]) -> Reply:
-        budget = self._budget()
-        give_up_at = time.monotonic() + budget
+    def _exchange(self, body: bytes, watch: _Watch, budget: float, give_up_at: float) -> Reply:
         extensions = {
             "timeout": dict.fromkeys(("connect", "read", "write", "pool"), budget),
             "trace": watch,
         }
-        response = self._open(body, extensions)
-        try:
-            return Reply(response.status_code, response.headers, _beginning(response, give_up_at))
-        finally:
-            response.close()
-
-    def _open(self, body: bytes, extensions: dict[str, Any]) -> httpx.Response:
-        if self._client is None:
-            request = httpx.Request(
-                "POST", self._url, headers=self._headers, content=body, extensions=extensions
-            )
-            return self._pool.handle_request(request)
-        request = self._client.build_request(
-            "POST", str(self._url), headers=self._headers, content=body, extensions=extensions
-        )
-        response: httpx.Response = self._client.send(request, stream=True, follow_redirects=False)
-        return response
+        _clock.give_up_at = give_up_at
+        with self._engine.post(body, extensions) as (status, headers, content):
+            return Reply(status, headers, _beginning(content, give_up_at))
 
     def _budget(self) -> float:
         """Return the seconds that this request may take."""
         if self.deadline is None:
             return self._timeout
         return max(min(self._timeout, self.deadline - time.monotonic()), 0.01)
+
+
+class _Engine(Protocol):
+    """Post one body."""
+
+    def post(
+        self, body: bytes, extensions: dict[str, Any]
+    ) -> AbstractContextManager[_Answered]: ...
+
+    def close(self) -> None: ...
+
+
+class _Pool:
+    """Post through httpcore, the engine of httpx.
+
+    httpx's client writes a line to the application's log for every request, and gives no
+    way to bound a request as a whole: an ingest that sends a byte now and then would keep
+    a thread for as long as it likes.
+    """
+
+    def __init__(self, url: httpx.URL, headers: dict[str, str], most: int) -> None:
+        self._url = _raw(url)
+        self._headers = [
+            (b"Host", url.netloc),
+            *((name.encode(), value.encode()) for name, value in headers.items()),
+        ]
+        self._pool = httpcore.ConnectionPool(
+            ssl_context=_tls(),
+            proxy=_proxy_for(url),
+            max_connections=most + 1,  # one for an exiting thread
+            max_keepalive_connections=most,
+            keepalive_expiry=KEEP_ALIVE,
+            network_backend=_TimedBackend(),
+        )
+
+    @contextmanager
+    def post(self, body: bytes, extensions: dict[str, Any]) -> Iterator[_Answered]:
+        length = (b"Content-Length", b"%d" % len(body))
+        request = httpcore.Request(
+            b"POST",
+            self._url,
+            headers=[*self._headers, length],
+            content=body,
+            extensions=extensions,
+        )
+        response = self._pool.handle_request(request)
+        try:
+            headers = {
+                name.decode("latin-1"): value.decode("latin-1") for name, value in response.headers
+            }
+            yield response.status, headers, response.iter_stream()
+        finally:
+            response.close()
+
+    def close(self) -> None:
+        self._pool.close()
+
+
+class _Client:
+    """Post through a client that the application has made, which stays the application's."""
+
+    def __init__(self, client: Any, url: httpx.URL, headers: dict[str, str]) -> None:
+        self._client = client
+        self._url = str(url)
+        self._headers = headers
+
+    @contextmanager
+    def post(self, body: bytes, extensions: dict[str, Any]) -> Iterator[_Answered]:
+        request = self._client.build_request(
+            "POST", self._url, headers=self._headers, content=body, extensions=extensions
+        )
+        response = self._client.send(request, stream=True, follow_redirects=False)
+        try:
+            # A client on a mock transport hands out responses whose body was read before.
+            was_read = response.is_stream_consumed
+            content = response.iter_bytes() if was_read else response.iter_raw()
+            yield response.status_code, response.headers, content
+        finally:
+            response.close()
+
+    def close(self) -> None:
+        pass
+
+
+class _Clock(threading.local):
+    """Know by when the request of this thread must be over, on the monotonic clock."""
+
+    give_up_at = 0.0
+
+    def left(self, timeout: float | None) -> float:
+        """Return the seconds that are left, at most some time-out."""
+        left = max(self.give_up_at - time.monotonic(), 0.001)
+        return left if timeout is None else min(left, timeout)
+
+
+_clock = _Clock()
+
+
+class _TimedBackend(httpcore.NetworkBackend):
+    """Bound all that a request does on the network together; httpcore bounds each step."""
+
+    def __init__(self) -> None:
+        self._real = httpcore.SyncBackend()
+
+    def connect_tcp(
+        self, host: str, port: int, timeout: float | None = None, *args: Any, **options: Any
+    ) -> httpcore.NetworkStream:
+        return _TimedStream(
+            self._real.connect_tcp(host, port, _clock.left(timeout), *args, **options)
+        )
+
+
+class _TimedStream(httpcore.NetworkStream):
+    """Give each step on a connection the time that its request has left."""
+
+    def __init__(self, real: httpcore.NetworkStream) -> None:
+        self._real = real
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        return self._real.read(max_bytes, _clock.left(timeout))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._real.write(buffer, _clock.left(timeout))
+
+    def close(self) -> None:
+        self._real.close()
+
+    def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,
+    ) -> httpcore.NetworkStream:
+        return _TimedStream(
+            self._real.start_tls(ssl_context, server_hostname, _clock.left(timeout))
+        )
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._real.get_extra_info(info)
+
+
+class _Watch:
+    """Notice whether a request went out on a connection of an earlier one."""
+
+    def __init__(self) -> None:
+        self._begun = self._connected = False
+
+    def __call__(self, name: str, info: Any) -> None:
+        """Hear of a step, through the trace extension of httpcore."""
+        self._begun = True
+        if name == "connection.connect_tcp.started":
+            self._connected = True
+
+    @property
+    def reused(self) -> bool:
+        """Tell it, once the request is over. What has no steps has no connection either."""
+        return self._begun and not self._connected
+
+
+def _is_stale(error: Exception) -> bool:
+    return any(kind.__name__ in _STALE for kind in type(error).__mro__)
 
 
 @cache
@@ -124,34 +267,32 @@ def _tls() -> ssl.SSLContext:
     return httpx.create_ssl_context()
 
 
-class _Watch:
-    """Notice whether a request made a new connection, through httpcore's trace extension."""
-
-    connected = False
-
-    def __call__(self, name: str, info: Any) -> None:
-        if name == "connection.connect_tcp.started":
-            self.connected = True
-
-
-def _beginning(response: httpx.Response, give_up_at: float) -> str:
+def _beginning(content: Iterable[bytes], give_up_at: float) -> str:
     """Read the beginning of a reply's body, within the time that the request has."""
     read = bytearray()
-    # A client on a mock transport hands out responses whose body was read before.
-    for chunk in response.iter_bytes() if response.is_stream_consumed else response.iter_raw():
+    for chunk in content:
         read += chunk
         if len(read) >= MAX_REPLY or time.monotonic() >= give_up_at:
             break
     return bytes(read[:MAX_REPLY]).decode("utf-8", "replace")
 
 
-def _proxy_for(url: httpx.URL) -> str | None:
+def _raw(url: httpx.URL) -> httpcore.URL:
+    return httpcore.URL(
+        scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path
+    )
+
+
+def _proxy_for(url: httpx.URL) -> httpcore.Proxy | None:
     """Find the proxy that the environment names for a URL, as `urllib` reads it."""
     if proxy_bypass(url.host) or is_loopback(url.host):
         return None
     proxies = getproxies()
-    return proxies.get(url.scheme) or proxies.get("all")
-
-
-def _shown(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"[:500]
+    named = proxies.get(url.scheme) or proxies.get("all")
+    if not named:
+        return None
+    # Many write the address alone, as curl allows.
+    proxy = httpx.Proxy(named if "://" in named else f"http://{named}")
+    if proxy.url.scheme.startswith("socks") and find_spec("socksio") is None:
+        raise ImportError(f"the proxy {proxy.url.host} needs a package: pip install 'httpx[socks]'")
+    return httpcore.Proxy(_raw(proxy.url), auth=proxy.raw_auth)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Protocol
 
 from datalyr_core.event import Event
@@ -46,10 +46,11 @@ class Outbox(Protocol):
     def put(self, body: bytes) -> Sequence[Entry]:
         """Take an event in, and return the oldest waiting ones that made room for it."""
 
-    def lease(self, *, patient: bool) -> Entry | None:
-        """Hand out the oldest waiting entry.
+    def lease(self, *, patient: bool, unless: Container[int] = ()) -> Entry | None:
+        """Hand out the oldest waiting entry; None if there is none.
 
         Args:
+            unless: Numbers of entries to pass over, which are to wait some more.
             patient: Pass over an entry that has failed far more often than others, so that
                 in a long outage no single event is the one that is tried every time.
         """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from collections.abc import Container
 
 from datalyr_core.outbox.base import Entry
 
@@ -53,14 +54,13 @@ class MemoryOutbox:
                 evicted.append(self._waiting.popleft())
             return evicted
 
-    def lease(self, *, patient: bool) -> Entry | None:
+    def lease(self, *, patient: bool, unless: Container[int] = ()) -> Entry | None:
         """Hand out the oldest waiting entry; `patient` passes over those that fail most."""
         with self._lock:
-            if not self._waiting:
+            ready = (each for each in self._waiting if each.number not in unless)
+            entry = min(ready, key=_impatience, default=None) if patient else next(ready, None)
+            if entry is None:
                 return None
-            entry = self._waiting[0]
-            if patient:
-                entry = min(self._waiting, key=lambda each: each.failed_flushes // PATIENCE)
             if entry is self._waiting[0]:
                 self._waiting.popleft()
             else:
@@ -96,3 +96,7 @@ class MemoryOutbox:
             self._leased.clear()
             self._waiting.clear()
             return left
+
+
+def _impatience(entry: Entry) -> int:
+    return entry.failed_flushes // PATIENCE

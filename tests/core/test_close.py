@@ -103,6 +103,16 @@ def test_close_takes_its_time_out_from_the_options(
     assert 0.9 < time.monotonic() - begun < 1.4
 
 
+def test_closing_again_says_again_what_became_of_it(
+    make_client: MakeClient, ingest: IngestServer
+) -> None:
+    ingest.answer = SILENCE
+    client = make_client()
+    track(client, 1)
+    assert client.close(timeout=0.1) is False
+    assert client.close() is False
+
+
 def test_callers_at_the_same_time_share_one_end(
     make_client: MakeClient, ingest: IngestServer, drops: Drops
 ) -> None:

@@ -103,10 +103,40 @@ def test_times_may_have_fractions_and_counts_may_not() -> None:
     assert "flush_at is 1.5; write a whole number" in problem(flush_at=1.5)
 
 
-@pytest.mark.parametrize("value", [None, "many", True, float("nan"), float("inf"), [], "1e999"])
+@pytest.mark.parametrize("value", [None, "many", True, float("nan"), [], 1j])
 def test_what_is_no_number_is_refused(value: object) -> None:
     for name in RANGES:
         assert f"{name} is {value!r}; write a number" in problem(**{name: value})
+
+
+@pytest.mark.parametrize("value", [float("inf"), "1e999", 10**400])
+def test_what_is_beyond_every_number_is_out_of_range(
+    value: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name, (_, high) in RANGES.items():
+        assert getattr(config(**{name: value}), name) == high
+        assert getattr(config(**{name: f"-{value}"}), name) == RANGES[name][0]
+    assert max(len(message) for message in warnings(caplog)) < 250
+
+
+class Unshowable:
+    def __repr__(self) -> str:
+        raise LookupError("on purpose")
+
+
+def test_a_value_that_cannot_be_shown_is_named_all_the_same() -> None:
+    assert "flush_at is a Unshowable that cannot be shown" in problem(flush_at=Unshowable())
+
+
+def test_a_long_value_is_cut_in_the_message() -> None:
+    assert len(problem(host="x" * 100_000)) < 300
+
+
+@pytest.mark.parametrize(
+    "host", ["https://a..b/x", f"https://{'a' * 64}.com/", "https://x/" + "y" * 3000]
+)
+def test_a_host_that_nobody_can_look_up_is_refused(host: str) -> None:
+    assert "write a URL" in problem(host=host)
 
 
 @pytest.mark.parametrize("name", FLAGS)
@@ -144,6 +174,7 @@ GOOD: list[tuple[str, Any, Any]] = [
     ("exclude", ["/a"], ("/a",)),
     ("exclude", hook, hook),
     ("workspace_id", "ws_1", "ws_1"),
+    ("workspace_id", 7, "7"),
 ]
 BAD: list[tuple[str, Any, str]] = [
     ("host", "ingest.datalyr.com", "write a URL such as"),
@@ -174,7 +205,7 @@ BAD: list[tuple[str, Any, str]] = [
     ("exclude", 5, "write paths"),
     ("exclude", async_hook, "async function"),
     ("workspace_id", "", "write a string"),
-    ("workspace_id", 7, "write a string"),
+    ("workspace_id", True, "write a string"),
 ]
 
 

@@ -6,6 +6,7 @@ import gc
 import logging
 import threading
 import weakref
+from collections import UserDict
 from typing import Any
 
 import httpx
@@ -41,13 +42,16 @@ def test_making_a_client_starts_nothing(make_client: MakeClient, ingest: IngestS
 
 
 def test_a_disabled_client_takes_everything_and_does_nothing(
-    make_client: MakeClient, ingest: IngestServer
+    make_client: MakeClient, ingest: IngestServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     client = make_client(enabled=False)
     assert client.track("u", "E", event_id="evt_1") == "evt_1"
+    assert client.track("u", "") is None
     assert client.flush()
     assert client.close()
+    client.track(event="after")
     assert (sender_threads(), ingest.requests) == ([], [])
+    assert (caplog.records, client.stats.dropped) == ([], {})
 
 
 # When
@@ -215,7 +219,60 @@ def test_a_before_send_that_raises_changes_nothing(
     assert client.track("u", "E")
     client.flush()
     assert ingest.names == ["E"]
-    assert "before_send raised; the event is sent as it is" in caplog.text
+    assert "before_send raised; the event is sent as it was" in caplog.text
+
+
+def test_what_a_before_send_has_half_changed_is_not_sent(
+    make_client: MakeClient, ingest: IngestServer
+) -> None:
+    def spoil_and_raise(event: Event) -> Event:
+        event.properties["items"].clear()
+        spoil(event, event=None, properties=None, context=None)
+        raise LookupError("on purpose")
+
+    client = make_client(before_send=spoil_and_raise)
+    given = {"items": [{"sku": 1}]}
+    assert client.track("u", "E", given)
+    client.flush()
+    [body] = ingest.accepted
+    assert (body["event"], body["properties"]["items"]) == ("E", [{"sku": 1}])
+    assert body["context"]["source"] == "api"
+
+
+def test_a_before_send_changes_nothing_of_the_applications(make_client: MakeClient) -> None:
+    def strip(event: Event) -> Event:
+        event.properties["user"].pop("email")
+        event.properties["items"][0]["sku"] = 2
+        return event
+
+    given = {"user": {"email": "a@b.c"}, "items": [{"sku": 1}]}
+    make_client(before_send=strip, enabled=True).track("u", "E", given)
+    assert given == {"user": {"email": "a@b.c"}, "items": [{"sku": 1}]}
+
+
+def test_a_before_send_sees_properties_without_an_end(
+    make_client: MakeClient, ingest: IngestServer
+) -> None:
+    endless: dict[str, Any] = {"a": 1}
+    endless["self"] = endless
+    client = make_client(before_send=lambda event: event)
+    assert client.track("u", "E", endless)
+    client.flush()
+    assert ingest.accepted[0]["properties"]["a"] == 1
+
+
+class Broken(UserDict[str, Any]):
+    def keys(self) -> Any:
+        raise LookupError("on purpose")
+
+
+def test_an_event_that_before_send_made_impossible_to_encode_is_dropped(
+    make_client: MakeClient, ingest: IngestServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = make_client(before_send=lambda event: spoil(event, properties=Broken()))
+    assert client.track("u", "E") is None
+    assert client.stats.dropped == {"validation_error": 1}
+    assert "cannot be encoded (LookupError)" in caplog.text
 
 
 def spoil(event: Event, /, **fields: Any) -> Event:
@@ -276,18 +333,119 @@ def test_a_call_without_what_it_needs_is_one_warning_and_a_counted_drop(
     assert client.track("u", "") is None
     assert client.track_purchase("u", "much") is None
     assert len(caplog.records) == 2
-    assert [reason for _, reason in dropped] == ["validation_error"] * 3
+    assert dropped == [("", "validation_error")] * 2 + [("purchase", "validation_error")]
     assert client.stats.dropped == {"validation_error": 3}
+    assert client.stats.dropped["consent"] == 0
     assert client.stats.accepted == 0
 
 
-def test_warnings_are_not_remembered_without_end(
-    make_client: MakeClient, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize("call", ["identify", "alias", "group", "track_purchase", "track"])
+def test_a_call_with_nothing_at_all_raises_nothing(call: str, make_client: MakeClient) -> None:
+    client = make_client()
+    assert getattr(client, call)() is None
+    assert client.stats.dropped == {"validation_error": 1}
+
+
+def test_calls_that_need_no_user_need_none(make_client: MakeClient, ingest: IngestServer) -> None:
+    client = make_client(concurrency=1)
+    assert client.group(group_id="g", anonymous_id="anon_1")
+    assert client.track_purchase(value=1, anonymous_id="anon_1")
+    client.flush()
+    assert ingest.names == ["$group", "purchase"]
+    assert ["userId" in body for body in ingest.accepted] == [False, False]
+
+
+def test_on_drop_sees_what_is_known_of_an_event_that_was_not_made(make_client: MakeClient) -> None:
+    dropped: list[Event] = []
+    client = make_client(on_drop=lambda events, reason: dropped.extend(events))
+    client.track("user_1", "", {"a": 1}, anonymous_id="anon_1")
+    client.track(user_id=[], event="E", properties=5, anonymous_id={})  # type: ignore[arg-type]
+    first, second = dropped
+    assert (first.event, first.user_id, first.anonymous_id) == ("", "user_1", "anon_1")
+    assert first.properties == {"a": 1}
+    assert (second.event, second.user_id, second.anonymous_id) == ("E", None, "")
+    assert second.properties == {}
+
+
+class Spiteful:
+    def __bool__(self) -> bool:
+        raise LookupError("on purpose")
+
+    def __str__(self) -> str:
+        return "anon_1"
+
+
+def test_an_id_whose_truth_cannot_be_told_is_an_id(
+    make_client: MakeClient, ingest: IngestServer
 ) -> None:
+    client = make_client()
+    assert client.track(event="E", anonymous_id=Spiteful())
+    client.flush()
+    assert ingest.accepted[0]["anonymousId"] == "anon_1"
+
+
+def test_a_hook_that_tracks_while_the_queue_is_full_costs_one_event_each(
+    make_client: MakeClient, ingest: IngestServer
+) -> None:
+    told: list[str] = []
+
+    def on_drop(events: list[Event], reason: str) -> None:
+        told.extend(event.event for event in events)
+        client.track("u", "told")
+
+    ingest.answer = slow(0.5)
+    client = make_client(on_drop=on_drop, max_queue_size=100, flush_interval=3600, flush_at=100)
+    track(client, 99)
+    client.track("u", "E99")  # the hundredth
+    client.track("u", "E100")
+    assert len(told) == 1
+    assert client.stats.dropped["queue_overflow"] == 2
+    assert client.flush()
+    assert {"told", "E50", "E100"} <= set(ingest.names)
+
+
+def test_an_event_that_finds_everything_in_flight_is_dropped_and_says_so(
+    make_client: MakeClient,
+) -> None:
+    sending, go_on = threading.Semaphore(0), threading.Event()
+
+    class Held:
+        def send(self, body: bytes) -> Reply:
+            sending.release()
+            go_on.wait(10)
+            return Reply(200)
+
+    client = make_client(transport=Held(), concurrency=100, max_queue_size=100, flush_at=1)
+    track(client, 100)
+    assert all(sending.acquire(timeout=10) for _ in range(100))
+    assert client.track("u", "newest") is None
+    assert client.stats.dropped == {"queue_overflow": 1}
+    go_on.set()
+    assert client.flush()
+
+
+def test_flush_and_close_may_wait_for_ever(make_client: MakeClient) -> None:
+    client = make_client()
+    track(client, 1)
+    assert client.flush(float("inf"))
+    track(client, 1)
+    assert client.flush(1e10)
+    track(client, 1)
+    assert client.close(float("inf"))
+
+
+def test_a_flood_of_bad_values_is_one_line_and_hides_nothing_else(
+    make_client: MakeClient, ingest: IngestServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    ingest.answer = Answer(401)
     client = make_client()
     for number in range(150):
         client.track("u", number)  # type: ignore[arg-type]
-    assert len(caplog.records) == 100
+    assert len(caplog.records) == 1
+    client.track("u", "E")
+    client.close()
+    client.track("u", "E")
+    assert [each.levelname for each in caplog.records].count("ERROR") == 2  # refused, and closed
 
 
 def test_hooks_that_raise_are_logged_and_otherwise_ignored(
@@ -312,7 +470,7 @@ def test_debug_logs_events_and_replies_but_never_the_key(
     client = make_client(debug=True, api_key="dk_hush")
     client.track("u", "E")
     client.flush()
-    assert "tracked Event(event='E'" in caplog.text
+    assert """tracked b'{"event":"E",""" in caplog.text
     assert "status=200" in caplog.text
     assert "hush" not in caplog.text
     assert ingest.requests[0].headers["x-api-key"] == "dk_hush"

@@ -56,9 +56,19 @@ def test_a_failed_probe_lets_the_next_one_wait_its_turn(gate: Gate) -> None:
 def test_success_opens_it_at_once(gate: Gate) -> None:
     fail(gate, 0, probe=False, wait=10)
     gate.enter()
-    gate.succeeded()
+    gate.succeeded(probe=True, now=0)
     assert gate.admits(0)
     assert gate.enter() is False
+
+
+def test_an_older_send_that_succeeds_opens_it_unless_the_ingest_asked_for_time(gate: Gate) -> None:
+    fail(gate, 0, probe=False, wait=10)
+    gate.succeeded(probe=False, now=1)
+    assert gate.admits(1)
+    fail(gate, 1, probe=False, wait=1, asked=30)
+    gate.succeeded(probe=False, now=2)
+    assert not gate.admits(30)
+    assert gate.admits(31)
 
 
 def test_retry_after_is_a_floor(gate: Gate) -> None:

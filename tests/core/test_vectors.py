@@ -91,11 +91,11 @@ def python_args(args: dict[str, Any]) -> dict[str, Any]:
 
 
 def call(client: Datalyr, name: str, args: dict[str, Any], form: str) -> str | None:
-    args = {"user_id": None, **args} if name not in ("track", "alias") else dict(args)
+    args = dict(args)
     positional = []
     if form == "positional":
         names = POSITIONAL[name]
-        last = max(index for index, each in enumerate(names) if each in args)
+        last = max((index for index, each in enumerate(names) if each in args), default=-1)
         positional = [args.pop(each, None) for each in names[: last + 1]]
     told: str | None = getattr(client, name)(*positional, **args)
     return told

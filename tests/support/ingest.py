@@ -44,6 +44,7 @@ class Answer:
     raw: bytes | None = None  # sent in place of a reply that is HTTP
     cut: int | None = None  # bytes of the reply that are sent before the connection is reset
     silent: bool = False  # take the request and never answer
+    drip: float = 0.0  # seconds between one byte of the reply and the next
 
     def encoded(self) -> bytes:
         if self.raw is not None:
@@ -161,9 +162,16 @@ class IngestServer:
                         return
                     if 200 <= answer.status < 300 and answer.cut is None and answer.raw is None:
                         self.accepted.append(request.body)
+                    self._drip(connection, answer)
                     _send(connection, answer)
         with self._lock:
             self._open.pop(number, None)
+
+    def _drip(self, connection: socket.socket, answer: Answer) -> None:
+        if answer.drip:  # a header that never ends, until the client has had enough
+            connection.sendall(b"HTTP/1.1 200 OK\r\nX-Slow: ")
+            while not self._stopping.wait(answer.drip):
+                connection.sendall(b".")
 
     @contextmanager
     def _counted(self, request: Received) -> Iterator[Answer]:
