@@ -328,7 +328,10 @@ class Datalyr:
 
     def after_fork(self) -> None:
         """Begin anew in a forked child."""
-        self._fork_lock = threading.RLock()
+        self._fork_lock = threading.RLock()  # another thread of the parent may have held it
+        self._renew()
+
+    def _renew(self) -> None:
         self.config = _without_inherited_client(self.config)
         self._begin()
         if self.config.enabled and not self._closed:
@@ -338,8 +341,8 @@ class Datalyr:
         """Notice a fork that ran no fork hooks, as uWSGI's does not."""
         if self._pid != os.getpid():
             with self._fork_lock:
-                if self._pid != os.getpid():
-                    self.after_fork()
+                if self._pid != os.getpid():  # no other thread was first
+                    self._renew()
 
     def _call(self, call: Callable[..., Event], name: object, /, **told: object) -> str | None:
         try:

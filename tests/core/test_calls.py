@@ -52,7 +52,21 @@ def test_ids_become_strings_and_zero_is_one(value: object, told: str | None) -> 
     assert calls.track(value, "E").user_id == told
 
 
-@pytest.mark.parametrize("value", [True, 1.5, b"u", {}, [], (), set(), frozenset(), ["u"]])
+class Somebody:
+    is_authenticated = False
+
+    def __str__(self) -> str:
+        return "AnonymousUser"
+
+
+def test_a_user_is_no_id() -> None:
+    with pytest.raises(InvalidEvent, match=r"user_id must be the user's id, such as user.pk"):
+        calls.track(Somebody(), "E")
+
+
+@pytest.mark.parametrize(
+    "value", [True, 1.5, b"u", {}, [], (), set(), frozenset(), ["u"], object(), print, dict]
+)
 def test_what_is_never_an_id_is_refused(value: object) -> None:
     with pytest.raises(InvalidEvent, match="user_id must be a string, an int or a UUID"):
         calls.track(value, "E")

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import logging
+import re
 from typing import Any
 
 import httpx
 import pytest
 
 from datalyr_core import Config, ConfigurationError, Datalyr, DatalyrError
+from datalyr_core.delivery import http
 
 DEFAULTS = {
     "host": "https://ingest.datalyr.com/track",
@@ -353,3 +355,45 @@ def test_a_client_takes_a_whole_config_and_changes_to_it() -> None:
     with Datalyr(made) as same, Datalyr(made, flush_at=6) as other:
         assert same.config is made
         assert (other.config.flush_at, other.config.api_key) == (6, "dk_test")
+
+
+def test_an_empty_variable_is_none() -> None:
+    made = Config.from_env({"DATALYR_API_KEY": "dk_1", "DATALYR_FLUSH_AT": ""})
+    assert made.flush_at == 20
+
+
+def test_the_key_counts_in_any_case() -> None:
+    client = Datalyr(API_KEY="dk_1")
+    assert client.config.api_key == "dk_1"
+    client.close()
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "told"),
+    [
+        ("HTTPS_PROXY", "ftp://proxy:21", "ftp"),
+        ("ALL_PROXY", "socks5://proxy:1080", "pip install 'httpx[socks]'"),
+        ("SSL_CERT_FILE", "/nowhere/at-all.pem", "FileNotFoundError"),
+    ],
+)
+def test_an_environment_that_makes_http_impossible_stops_the_start(
+    variable: str, value: str, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(variable, value)
+    monkeypatch.setattr(http, "find_spec", lambda name: None)
+    http._tls.cache_clear()
+    with pytest.raises(ConfigurationError, match=re.escape(told)) as caught:
+        Datalyr("dk_hush")
+    assert "hush" not in str(caught.value)
+
+
+def test_a_proxy_may_be_named_as_an_address_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.setenv("HTTPS_PROXY", "user:pass@proxy.corp:3128")
+    proxy = http._proxy_for(httpx.URL("https://ingest.datalyr.com/track"))
+    assert proxy is not None
+    assert (proxy.url.host, proxy.url.port) == (b"proxy.corp", 3128)
+    assert proxy.auth == (b"user", b"pass")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import sys
 import threading
 import weakref
 from collections import UserDict
@@ -15,7 +16,7 @@ import pytest
 from datalyr_core import Datalyr, Event, Reply
 from datalyr_core.testing import recording_client
 from tests.conftest import MakeClient
-from tests.support.ingest import OK, Answer, IngestServer, slow
+from tests.support.ingest import OK, SILENCE, Answer, IngestServer, slow
 from tests.support.waiting import eventually
 
 
@@ -148,6 +149,72 @@ def test_a_slow_ingest_gets_up_to_concurrency_requests_at_once(
     assert ingest.most_in_flight == 4
     assert ingest.connections == 4
     assert eventually(lambda: len(sender_threads()) == 1)  # the others were for the rush
+
+
+def test_events_that_come_while_all_threads_are_busy_get_threads_of_their_own(
+    make_client: MakeClient, ingest: IngestServer
+) -> None:
+    ingest.answer = SILENCE
+    client = make_client(flush_at=1, concurrency=10)
+    track(client, 1)
+    assert eventually(lambda: ingest.in_flight == 1)
+    track(client, 9)
+    assert eventually(lambda: ingest.in_flight == 10)
+    client.close(timeout=0)
+
+
+@pytest.mark.parametrize("concurrency", [1, 2])
+def test_never_more_than_concurrency_requests_at_once(
+    concurrency: int, make_client: MakeClient
+) -> None:
+    most = Peak()
+    client = make_client(transport=most, concurrency=concurrency, flush_at=1, max_queue_size=10_000)
+    threads = [threading.Thread(target=track, args=(client, 50)) for _ in range(20)]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert client.flush()
+    finally:
+        sys.setswitchinterval(interval)
+    assert most.seen <= concurrency
+
+
+class Peak:
+    """Count how many sends are under way at most."""
+
+    def __init__(self) -> None:
+        self.now = self.seen = 0
+        self._lock = threading.Lock()
+
+    def send(self, body: bytes) -> Reply:
+        with self._lock:
+            self.now += 1
+            self.seen = max(self.seen, self.now)
+        threading.Event().wait(0.001)
+        with self._lock:
+            self.now -= 1
+        return Reply(200)
+
+
+def test_an_event_that_comes_while_a_pass_ends_is_noticed(
+    make_client: MakeClient, ingest: IngestServer
+) -> None:
+    client = make_client(flush_at=1, flush_interval=3600, concurrency=1)
+    dispatcher = client._sender._dispatcher
+    end, late = dispatcher._end_pass, ["late"]
+
+    def end_pass(now: float) -> None:
+        if late:  # the pass has seen that nothing waits, and does not say yet that it is over
+            client.track("u", late.pop())
+        end(now)
+
+    dispatcher._end_pass = end_pass  # type: ignore[method-assign]
+    client.track("u", "first")
+    assert eventually(lambda: ingest.names == ["first", "late"])
 
 
 def test_a_quick_ingest_is_served_on_one_connection() -> None:

@@ -13,12 +13,13 @@ from enum import Enum, IntEnum, StrEnum
 from itertools import count
 from types import MappingProxyType, SimpleNamespace
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from datalyr_core.encoding import MAX_DEPTH, MAX_ITEMS, encode, plain
+from datalyr_core.encoding import MAX_DEPTH, MAX_ITEMS, MAX_VALUES, encode, plain, snapshot
 
 
 class Color(Enum):
@@ -330,3 +331,115 @@ def test_both_paths_tell_the_same(value: Any) -> None:
 def test_json_values_go_through_unchanged(value: Any) -> None:
     assert json.loads(encode(value)) == value
     assert plain(value) == value
+
+
+# What has no end
+
+
+@dataclass
+class Owner:
+    first: Any = None
+    second: Any = None
+
+
+def test_an_object_that_refers_to_itself_is_cut() -> None:
+    owner, order = Owner(), Owner()
+    owner.first = owner.second = order
+    order.first = order.second = owner
+    nothing = {"first": None, "second": None}
+    assert plain(owner) == {"first": nothing, "second": nothing}
+
+
+def test_a_value_that_grows_without_end_is_cut_with_one_warning(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    tree: Any = "leaf"
+    for _ in range(60):  # each level twice as large as the one below
+        tree = Owner(tree, tree)
+    assert len(encode({"tree": tree, "price": 1})) < 100 * MAX_VALUES
+    assert caplog.text.count("values; what lies beyond is null") == 1
+
+
+def test_a_large_list_is_told_as_it_is() -> None:
+    assert len(json.loads(encode([uuid.uuid4()] * 10_000))) == 10_000
+
+
+# What is not what it says
+
+
+class Lazy:
+    """Stand for a value, as Django's and Werkzeug's proxies do, with no methods but `str()`."""
+
+    def __init__(self, value: Any) -> None:
+        self._value = value
+
+    @property
+    def __class__(self) -> Any:
+        return type(self._value)
+
+    @property
+    def value(self) -> Any:  # an Enum's
+        return self._value.value
+
+    def __str__(self) -> str:
+        return str(self._value)
+
+    def __bool__(self) -> bool:
+        return bool(self._value)
+
+
+@pytest.mark.parametrize(
+    "value", ["abc", 5, 2.5, True, False, Decimal("5.10"), Color.RED, Level.HIGH, Kind.NEW]
+)
+def test_a_proxy_is_told_as_what_it_stands_for(value: Any) -> None:
+    assert encode([Lazy(value)]) == encode([value])
+
+
+class Euros(Decimal):
+    def __str__(self) -> str:
+        return f"€{Decimal.__str__(self)}"
+
+
+class Moody(datetime):
+    def isoformat(self, *args: Any) -> Any:  # type: ignore[override]
+        return 5j
+
+
+class Lone(uuid.UUID):
+    def __str__(self) -> str:
+        return "\ud800"
+
+
+class Loud(str):
+    __slots__ = ()
+
+    def isascii(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (Euros("5.00"), b"5.00"),
+        (Moody(2026, 1, 1), b'"5j"'),
+        (Lone(int=1), '"\ufffd"'.encode()),
+        (Loud("a\ud800"), '"a\ufffd"'.encode()),
+        (MagicMock(spec=datetime), None),
+        (MagicMock(spec=dict), None),
+        (MagicMock(spec=int), None),
+    ],
+)
+def test_a_value_that_lies_about_itself_makes_json(value: Any, told: bytes | None) -> None:
+    encoded = encode({"v": value})
+    json.loads(encoded)
+    if told is not None:
+        assert encoded == b'{"v":' + told + b"}"
+
+
+def test_a_snapshot_leaves_decimals_as_they_are() -> None:
+    items = [Item("a", Decimal("1.10"))]
+    told = snapshot({"items": items})
+    items[0].sku = "b"
+    assert told == {"items": [{"sku": "a", "price": Decimal("1.10")}]}
+    assert encode(told) == b'{"items":[{"sku":"a","price":1.10}]}'
+    assert snapshot(Hostile()) is None

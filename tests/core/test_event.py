@@ -109,7 +109,8 @@ def test_moments(value: object, told: str) -> None:
 @pytest.mark.parametrize(
     "value",
     [
-        None, "", "  ", "not a date", "2026-13-01", "12:34", True, False, float("nan"),
+        None, "", "  ", "not a date", "1710101012359", "1735689600",
+        "20250101", "2026-13-01", "12:34", True, False, float("nan"),
         float("inf"), 999999999999, -(10**15), 10**400, Decimal("NaN"), Decimal("sNaN"),
         Fraction(1, 2), [], {}, b"2026-07-01", "0001-01-01T00:00:00+01:00",
         datetime(9999, 12, 31, 23, tzinfo=timezone(timedelta(hours=-5))),

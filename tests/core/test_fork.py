@@ -117,6 +117,30 @@ assert os.waitpid(pid, 0)[1] == 0
     assert Counter(ingest.names) == {"parent": 1, "child": 1}
 
 
+def test_a_fork_that_many_threads_notice_at_once_is_noticed_once(scripts: Scripts) -> None:
+    ended = scripts.run(
+        TRACK
+        + """
+sys.setswitchinterval(1e-6)
+for _ in range(100):
+    client._pid = -1  # as it is in a child before anybody has noticed
+    ready = threading.Barrier(8)
+
+    def track():
+        ready.wait()
+        client.track("u", "child")
+
+    threads = [threading.Thread(target=track) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert client.stats.accepted == 8, client.stats
+"""
+    )
+    assert (ended.code, ended.err) == (0, "")
+
+
 def test_a_closed_or_disabled_client_stays_so_in_a_child(
     scripts: Scripts, ingest: IngestServer
 ) -> None:

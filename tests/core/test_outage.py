@@ -6,8 +6,10 @@ import logging
 import threading
 import time
 from collections import Counter
+from itertools import pairwise
 from typing import Any
 
+import httpx
 import pytest
 
 from datalyr_core import Datalyr, Event, Reply, TransportError
@@ -23,6 +25,7 @@ from tests.support.ingest import (
     Answer,
     IngestServer,
     Received,
+    slow,
 )
 from tests.support.waiting import eventually
 
@@ -96,6 +99,57 @@ def test_a_refused_key_is_one_loud_error(
     assert "hush" not in caplog.text
 
 
+def test_a_key_that_is_refused_in_two_ways_is_still_one_loud_error(
+    make_client: MakeClient, ingest: IngestServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    ingest.script.extend([Answer(401), Answer(403)])
+    client = make_client(concurrency=1)
+    track(client, 2)
+    client.flush()
+    assert len(records(caplog, logging.ERROR)) == 1
+
+
+def test_a_key_that_the_ingest_repeats_is_told_to_nobody(
+    make_client: MakeClient,
+    ingest: IngestServer,
+    hooks: Hooks,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG, "datalyr")
+    ingest.script.append(Answer(401, {"X-Key": "dk_hush"}, b"Invalid key: dk_hush"))
+    client = make_client(api_key="dk_hush", debug=True, **hooks.options)
+    track(client, 1)
+    client.flush()
+    assert hooks.errors[0][1] == "HTTP 401 'Invalid key: <api_key>'"
+    assert "<api_key>" in caplog.text
+    assert "hush" not in caplog.text
+
+
+def test_a_key_in_an_error_of_a_transport_is_told_to_nobody(
+    make_client: MakeClient, hooks: Hooks, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Telling:
+        def send(self, body: bytes) -> Reply:
+            raise ValueError("bad header: dk_hush")
+
+    client = make_client(api_key="dk_hush", transport=Telling(), retry_limit=0, **hooks.options)
+    track(client, 1)
+    client.flush()
+    assert hooks.errors == [("E0", "ValueError: bad header: <api_key>")]
+    assert "hush" not in caplog.text
+
+
+def test_answers_that_differ_in_their_text_are_one_line(
+    make_client: MakeClient, ingest: IngestServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    ingest.answer = lambda request: Answer(400, body=request.body["eventId"].encode())
+    client = make_client()
+    track(client, 30)
+    client.flush()
+    assert client.stats.dropped == {"permanent_client_error": 30}
+    assert len(caplog.records) == 1
+
+
 def test_redirects_are_not_followed(make_client: MakeClient, ingest: IngestServer) -> None:
     ingest.answer = Answer(307, headers={"Location": f"{ingest.url}/elsewhere"})
     client = make_client()
@@ -157,6 +211,44 @@ def test_a_transport_that_gives_no_answer_is_transient(
     assert len(hooks.errors) == 1
 
 
+@pytest.mark.parametrize(
+    ("reply", "reason"),
+    [
+        (Reply(503, None, ""), None),  # type: ignore[arg-type]
+        (Reply(429, {"Retry-After": None}, ""), None),  # type: ignore[dict-item]
+        (Reply("503", {}, ""), None),  # type: ignore[arg-type]
+        (Reply("fine", {}, ""), None),  # type: ignore[arg-type]
+        (Reply(400, {}, None), "permanent_client_error"),  # type: ignore[arg-type]
+        (Reply("400", [("a", "b")], b"no"), "permanent_client_error"),  # type: ignore[arg-type]
+    ],
+)
+def test_a_reply_that_is_not_quite_one_loses_no_event(
+    reply: Reply, reason: str | None, make_client: MakeClient, hooks: Hooks
+) -> None:
+    class Sloppy:
+        def send(self, body: bytes) -> Reply:
+            return reply
+
+    client = make_client(transport=Sloppy(), retry_limit=0, **hooks.options)
+    track(client, 1)
+    assert not client.flush(timeout=5)
+    assert len(hooks.errors) == 1
+    assert client.stats.dropped == ({reason: 1} if reason else {})
+    assert client.stats.waiting == (0 if reason else 1)
+
+
+def test_a_reply_that_drips_takes_no_longer_than_a_request_may(
+    make_client: MakeClient, ingest: IngestServer, hooks: Hooks
+) -> None:
+    ingest.answer = Answer(drip=0.2)  # each byte comes in time, the reply never
+    client = make_client(timeout=1, retry_limit=0, **hooks.options)
+    begun = time.monotonic()
+    track(client, 1)
+    assert not client.flush()
+    assert 0.8 <= time.monotonic() - begun < 3
+    assert "ReadTimeout" in hooks.errors[0][1]
+
+
 def test_a_silent_ingest_is_given_up_after_the_timeout(
     make_client: MakeClient, ingest: IngestServer
 ) -> None:
@@ -204,6 +296,53 @@ def test_a_stale_connection_is_replaced_at_once_and_is_no_failure(
     assert (client.stats.retried, hooks.errors, ingest.connections) == (0, [], 2)
 
 
+def test_all_stale_connections_are_passed_over(
+    make_client: MakeClient, ingest: IngestServer, hooks: Hooks
+) -> None:
+    ingest.answer = slow(0.3)
+    client = make_client(concurrency=5, **hooks.options)
+    track(client, 5)
+    client.flush()
+    assert ingest.connections == 5
+    # Each of the five that are kept is reset when it is used again.
+    ingest.answer = lambda request: RESET if request.connection <= 5 else OK
+    begun = time.monotonic()
+    track(client, 1)
+    assert client.flush()
+    assert time.monotonic() - begun < 0.4
+    assert (client.stats.retried, hooks.errors) == (0, [])
+
+
+@pytest.mark.parametrize("library", ["httpx", "httpx2"])
+def test_a_stale_connection_of_a_given_client_is_no_failure_either(
+    library: str, make_client: MakeClient, ingest: IngestServer
+) -> None:
+    with pytest.importorskip(library).Client() as http:
+        client = make_client(concurrency=1, http_client=http)
+        track(client, 1)
+        client.flush()
+        ingest.script.append(RESET)
+        track(client, 1)
+        assert client.flush()
+        assert client.stats.retried == 0
+
+
+def test_a_given_client_that_has_no_connections_fails_as_it_says(
+    make_client: MakeClient, hooks: Hooks
+) -> None:
+    calls: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        calls.append(request.method)
+        raise httpx.ReadError("on purpose")
+
+    with httpx.Client(transport=httpx.MockTransport(answer)) as http:
+        client = make_client(http_client=http, retry_limit=0, **hooks.options)
+        track(client, 1)
+        assert not client.flush()
+        assert len(calls) == len(hooks.errors) == 1
+
+
 def test_a_connection_that_the_server_closed_while_idle_is_replaced(
     make_client: MakeClient, ingest: IngestServer
 ) -> None:
@@ -240,6 +379,49 @@ def test_retry_after_is_honoured(make_client: MakeClient, ingest: IngestServer) 
     assert client.flush()  # hurries, but not past what was asked for
     first, second = ingest.requests
     assert second.at - first.at >= 1.9
+
+
+def test_retry_after_holds_although_older_sends_succeed_meanwhile(
+    make_client: MakeClient, ingest: IngestServer
+) -> None:
+    def answer(request: Received) -> Answer:
+        if request.body["event"] == "E0" and len(times("E0")) == 1:
+            return Answer(429, {"Retry-After": "2"}, delay=0.1)
+        return slow(0.5)
+
+    def times(name: str) -> list[float]:
+        return [each.at for each in ingest.requests if each.body["event"] == name]
+
+    ingest.answer = answer
+    client = make_client(concurrency=5)
+    track(client, 5)
+    assert client.flush()
+    first, second = times("E0")
+    assert second - first >= 2
+
+
+def test_an_event_waits_its_own_time_although_others_succeed(
+    make_client: MakeClient, ingest: IngestServer
+) -> None:
+    tries: list[float] = []
+
+    def answer(request: Received) -> Answer:
+        if request.body["event"] != "bad":
+            return OK
+        tries.append(request.at)
+        return DOWN if len(tries) <= 3 else OK
+
+    ingest.answer = answer
+    client = make_client(concurrency=2, flush_at=1)
+    client.track("u", "bad")
+    for _ in range(100):
+        if len(tries) == 4:
+            break
+        client.track("u", "good")
+        eventually(lambda: len(tries) == 4, 0.1)
+    waits = [later - sooner for sooner, later in pairwise(tries)]
+    assert [wait >= least for wait, least in zip(waits, (0.5, 1, 2), strict=True)] == [True] * 3
+    assert client.flush()
 
 
 def test_one_probe_at_a_time_while_the_ingest_fails(

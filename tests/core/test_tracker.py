@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -293,10 +294,10 @@ def test_a_look_up_that_finds_nobody_releases_them_without_a_user(
 def test_what_the_application_says_meanwhile_wins(made: Made) -> None:
     tracker = made.tracker(PlainRequest(cookie=COOKIE, user_id=PENDING))
     tracker.track("waits")
-    tracker.identify("said")
-    assert made.ids == [("anon_1", "said")]  # it names its user itself
+    tracker.user_id = "said"
     tracker.settle("found")
-    assert made.ids == [("anon_1", "said")] * 2
+    tracker.track("later")
+    assert made.ids == [("anon_1", "found"), ("anon_1", "said")]
 
 
 def test_after_the_tail_nothing_waits_any_more(made: Made) -> None:
@@ -344,3 +345,76 @@ def test_the_applications_own_cache_control_stays(made: Made) -> None:
 def test_an_event_id_comes_back_from_whoever_accepts() -> None:
     tracker = Tracker(PlainRequest(), Config(api_key="dk_test"), lambda event: event.event_id)
     assert tracker.track("E", event_id="evt_1") == "evt_1"
+
+
+# What is said after an event does not change it
+
+
+def test_an_identify_changes_nothing_of_what_was_tracked_before(made: Made) -> None:
+    tracker = made.tracker(PlainRequest(cookie=COOKIE, user_id=PENDING))
+    tracker.track("before")
+    tracker.identify("said")
+    tracker.track("after")
+    assert made.events == []  # those after an event that waits wait too, and keep the order
+    tracker.settle("found")
+    told = [(event.event, event.user_id) for event in made.events]
+    assert told == [("before", "found"), ("$identify", "said"), ("after", "said")]
+    tracker.track("later")
+    assert made.events[-1].user_id == "said"
+
+
+def test_money_that_waits_stays_exact(made: Made) -> None:
+    tracker = made.tracker(PlainRequest(cookie=COOKIE, user_id=PENDING))
+    tracker.track_purchase(Decimal("12345678901234567.89"))
+    tracker.settle()
+    assert b"12345678901234567.89" in made.events[0].to_body()
+
+
+def test_a_request_keeps_no_more_events_than_a_queue(made: Made) -> None:
+    tracker = made.tracker(PlainRequest(user_id=PENDING), max_queue_size=100)
+    for number in range(101):
+        tracker.track(f"E{number}")
+    assert [(name, str(reason)) for name, reason, _ in made.drops] == [("E0", "queue_overflow")]
+    tracker.settle()
+    assert [event.event for event in made.events] == [f"E{number}" for number in range(1, 101)]
+
+
+def test_an_event_of_another_thread_is_released_by_whoever_comes_last(made: Made) -> None:
+    tracker = made.tracker(PlainRequest(user_id=PENDING))
+    tracker.track("first")
+
+    class Settling(str):
+        """Be a property that is read while the event is being put aside."""
+
+        __slots__ = ()
+
+        def __str__(self) -> str:
+            return "x"
+
+        @property
+        def __class__(self) -> Any:
+            tracker.settle("found")
+            return str
+
+    tracker.track("second", {"a": Settling("x")})
+    assert [(event.event, event.user_id) for event in made.events] == [
+        ("first", "found"),
+        ("second", "found"),
+    ]
+
+
+@pytest.mark.parametrize("call", ["track", "identify", "alias", "group", "track_purchase"])
+def test_a_call_with_nothing_at_all_raises_nothing(call: str, made: Made) -> None:
+    assert getattr(made.tracker(), call)() is None
+    [(_, reason, _)] = made.drops
+    assert reason == "validation_error"
+
+
+def test_a_header_is_decoded_as_the_cookie_is(made: Made) -> None:
+    request = PlainRequest(headers={"x-anon": "anon%5F1"})
+    assert made.tracker(request, anonymous_id_header="X-Anon").anonymous_id == "anon_1"
+
+
+def test_a_path_keeps_what_only_a_url_has_to_lose(made: Made) -> None:
+    made.tracker(PlainRequest(path="/C#-course/a@b.c"), request_context=["path"]).track("E")
+    assert made.events[0].properties["path"] == "/C#-course/redacted"
