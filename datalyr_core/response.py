@@ -37,6 +37,17 @@ def may_set_cookie(status: int, header: Header, *, used: bool) -> bool:
     return bool(directives & {"private", "no-store"}) and "public" not in directives
 
 
+def sets_cookie(header: Header, name: str) -> bool:
+    """Tell whether the application sets a cookie itself; then its own word counts.
+
+    Args:
+        header: Returns a header of the response; of several lines, all with commas between.
+        name: The cookie's name.
+    """
+    lines = (header("set-cookie") or "").split(",")
+    return any(line.strip().startswith(f"{name}=") for line in lines)
+
+
 def _is_html(header: Header) -> bool:
     content_type = (header("content-type") or "").partition(";")[0].strip().lower()
     return content_type in ("text/html", "application/xhtml+xml")

@@ -13,7 +13,7 @@ from datalyr_core.encoding import snapshot
 from datalyr_core.errors import InvalidEvent
 from datalyr_core.event import DropReason, Event, Timestamp
 from datalyr_core.identity import visitor_cookie
-from datalyr_core.response import Header, may_set_cookie
+from datalyr_core.response import Header, may_set_cookie, sets_cookie
 from datalyr_core.visitor import Visitor
 from datalyr_core.web_request import PENDING, WebRequest
 
@@ -191,7 +191,8 @@ class Tracker:
 
         Args:
             status: The response's status.
-            header: Returns a header of the response by its lower-case name, or None.
+            header: Returns a header of the response by its lower-case name, or None; of
+                several lines, all with commas between.
 
         Returns:
             Headers to add; none for a visitor who has an id or may not be tracked.
@@ -200,6 +201,8 @@ class Tracker:
         if not config.set_visitor_cookie or not self.allowed or self._visitor.sent_id():
             return []
         if not may_set_cookie(status, header, used=self._used):
+            return []
+        if sets_cookie(header, config.cookie_name):
             return []
         cookie = visitor_cookie(
             config.cookie_name,

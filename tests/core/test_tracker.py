@@ -418,3 +418,19 @@ def test_a_header_is_decoded_as_the_cookie_is(made: Made) -> None:
 def test_a_path_keeps_what_only_a_url_has_to_lose(made: Made) -> None:
     made.tracker(PlainRequest(path="/C#-course/a@b.c"), request_context=["path"]).track("E")
     assert made.events[0].properties["path"] == "/C#-course/redacted"
+
+
+@pytest.mark.parametrize(
+    ("sent", "given"),
+    [
+        ("__dl_visitor_id=anon_restored; Path=/", False),
+        ("a=b; Expires=Wed, 01 Jan 2031 00:00:00 GMT, __dl_visitor_id=; Max-Age=0", False),
+        ("a=__dl_visitor_id=x", True),
+        ("not__dl_visitor_id=x", True),
+    ],
+)
+def test_a_cookie_that_the_application_sets_itself_stays(
+    sent: str, given: bool, made: Made
+) -> None:
+    tracker = made.tracker(PlainRequest(), set_visitor_cookie=True)
+    assert bool(tracker.cookie_headers(200, {**HTML, "set-cookie": sent}.get)) is given
