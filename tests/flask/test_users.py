@@ -287,6 +287,29 @@ def test_look_up_elsewhere_has_an_application_context_of_its_own(shop: Flask, pl
     assert torn_down.count(*loaded) == 1
 
 
+def test_threads_that_look_up_at_once(make_app: MakeApp) -> None:
+    both = threading.Barrier(2)
+
+    def account(native: Request) -> str:
+        both.wait(10)  # until the other thread also asks
+        return "ada"
+
+    app = make_app(user_id=account)
+
+    @app.get("/")
+    def view() -> str:
+        tracker = request.datalyr
+        threads = [threading.Thread(target=tracker.track, args=["Worked"]) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(20)
+        return ""
+
+    assert app.test_client().get("/").status_code == 200
+    assert users(app.extensions["datalyr"]) == ["ada"] * 2
+
+
 @pytest.mark.parametrize("place", ELSEWHERE)
 def test_look_up_elsewhere_knows_what_the_request_knows(make_app: MakeApp, place: Place) -> None:
     """And closes nothing of it: the view may still need it."""
