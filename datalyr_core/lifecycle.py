@@ -110,6 +110,11 @@ def is_exiting() -> bool:
     return _exiting
 
 
+def exit_is_covered() -> bool:
+    """Tell whether SIGTERM has its default action or is caught here, not by a server."""
+    return signal.getsignal(signal.SIGTERM) in (signal.SIG_DFL, _on_sigterm)
+
+
 def _after_fork() -> None:
     global _exiting
     _exiting = False

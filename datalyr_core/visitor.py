@@ -54,9 +54,8 @@ class Visitor:
         if self._said is not _UNSAID:
             return self._said
         try:
-            if self._config.user_id is not None:
-                return clean_id(self._config.user_id(self._request.native), "user_id")
-            found = self._request.user_id()
+            question = self._config.user_id
+            found = self._request.user_id() if question is None else self._request.ask(question)
             return found if found is PENDING else clean_id(found, "user_id")
         except Exception as error:  # a look-up that fails is no user, never a failed request
             logger.warning("the user of a request could not be looked up: %r", error)

@@ -53,6 +53,13 @@ class WebRequest(Protocol):
     def user_id(self) -> object:
         """Return the authenticated user's id, None, or `PENDING`."""
 
+    def ask(self, question: Callable[[Any], Any]) -> object:
+        """Ask a function of the application, which takes the framework's own request.
+
+        Returns:
+            Its answer, or `PENDING`.
+        """
+
 
 def absolute_url(scheme: str, host: str, path: str, query: str) -> str:
     """Build a URL as a browser writes it: percent-encoded, so that one page is one URL.

@@ -2,6 +2,9 @@
 
 Django's own has none, and uvicorn ends its process with the signal that stopped it, past
 `atexit`: what waits would be lost. In `asgi.py`, import `get_asgi_application` from here.
+A router in front of it has to let the lifespan through, as Channels' does when told so:
+
+application = ProtocolTypeRouter({"http": django, "lifespan": django, "websocket": …})
 """
 
 from __future__ import annotations
@@ -12,18 +15,17 @@ from typing import Any
 from django.core.asgi import get_asgi_application as django_application
 from django.http import HttpRequest
 
+from datalyr_core.lifecycle import exit_is_covered
 from datalyr_django import settings
 
 logger = logging.getLogger("datalyr.django")
 
-_answered = False  # whether an application of ours answers lifespan messages
+_answered = False  # whether a server's lifespan messages have come to an application of ours
 _warned = False
 
 
 def get_asgi_application() -> LifespanApplication:
     """Return Django's ASGI application, which also closes Datalyr's client at shutdown."""
-    global _answered
-    _answered = True
     return LifespanApplication(django_application())
 
 
@@ -39,9 +41,11 @@ class LifespanApplication:
         if scope["type"] != "lifespan":
             await self.django(scope, receive, send)
             return
+        global _answered
         while True:
             message = await receive()
             if message["type"] == "lifespan.startup":
+                _answered = True
                 if settings.get_client().closed:  # the application is started again
                     settings.forget_client()
                 await send({"type": "lifespan.startup.complete"})
@@ -55,10 +59,11 @@ class LifespanApplication:
 def warn_without_lifespan(request: HttpRequest) -> None:
     """Say once that the server's shutdown goes unnoticed, if it does."""
     global _warned
-    if _answered or _warned or not hasattr(request, "scope"):
+    if _answered or _warned or not hasattr(request, "scope") or exit_is_covered():
         return
     _warned = True
     logger.warning(
-        "events may be lost when an ASGI server stops: in asgi.py, import "
-        "get_asgi_application from datalyr_django.asgi instead of django.core.asgi"
+        "events may be lost when this ASGI server stops: in asgi.py, import "
+        "get_asgi_application from datalyr_django.asgi instead of django.core.asgi, and let a "
+        "router pass 'lifespan' on to it: ProtocolTypeRouter({'lifespan': django, 'http': django})"
     )

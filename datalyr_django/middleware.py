@@ -93,10 +93,12 @@ async def _settle(request: HttpRequest, tracker: Tracker) -> None:
 async def _settled_after(
     content: AsyncIterator[bytes], request: HttpRequest, tracker: Tracker
 ) -> AsyncIterator[bytes]:
-    """Settle when a stream has ended, since it may track until then."""
+    """Settle once a stream has tracked, and when it has ended in any case."""
     try:
         async for chunk in content:
             yield chunk
+            if tracker.needs_user:
+                await _settle(request, tracker)
     finally:
         await _settle(request, tracker)
 

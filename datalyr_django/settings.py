@@ -42,7 +42,12 @@ def read_config() -> Config:
         raise ConfigurationError(
             f'{SETTING} is a {type(given).__name__}; write {SETTING} = {{"API_KEY": "dk_…"}}'
         )
-    return Config.from_mapping({name: _loaded(name, value) for name, value in given.items()})
+    loaded = {name: _loaded(name, value) for name, value in given.items()}
+    try:
+        return Config.from_mapping(loaded)
+    except ConfigurationError as problem:
+        lost = (value.error for value in loaded.values() if isinstance(value, _Lost))
+        raise problem from next(lost, None)
 
 
 def forget_client(**changed: Any) -> None:
@@ -57,15 +62,28 @@ def forget_client(**changed: Any) -> None:
             client.close(client.config.exit_timeout)
 
 
+class _Lost:
+    """Stand for a function that cannot be imported: a value that no option takes.
+
+    So the dotted path is named beside all other problems.
+    """
+
+    def __init__(self, path: str, error: Exception) -> None:
+        """Keep the dotted path, and why it leads nowhere."""
+        self.path = path
+        self.error = error
+
+    def __repr__(self) -> str:
+        return f"{self.path!r}, which cannot be imported ({self.error})"
+
+
 def _loaded(name: object, value: object) -> object:
     """Import a function that is given by its dotted path."""
     is_path = isinstance(value, str) and "." in value and "/" not in value
     if str(name).lower() not in _FUNCTIONS or not is_path:
         return value
+    path = str(value)
     try:
-        return import_string(str(value))
+        return import_string(path)
     except Exception as error:  # ValueError for ".a", TypeError for ".a.b", or the module's own
-        raise ConfigurationError(
-            f"{SETTING}[{name!r}] is {value!r}, which cannot be imported ({error}); "
-            "write the dotted path of a function"
-        ) from error
+        return _Lost(path, error)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from asgiref.sync import sync_to_async
-from django.core.exceptions import DisallowedHost
+from django.core.exceptions import DisallowedHost, SynchronousOnlyOperation
 from django.http import HttpRequest
 from django.utils.functional import LazyObject, empty
 
 from datalyr_core.web_request import PENDING
+from datalyr_django.settings import get_client
 
 logger = logging.getLogger("datalyr.django")
 
@@ -62,21 +64,30 @@ class DjangoRequest:
     def user_id(self) -> Any:
         """Return the user's primary key; `PENDING` where only an await could tell."""
         user = getattr(self.native, "user", None)
-        if _in_event_loop() and isinstance(user, LazyObject) and user._wrapped is empty:
-            user = _already_loaded(self.native)
+        if isinstance(user, LazyObject) and user._wrapped is empty and _in_event_loop():
+            user = _already_loaded(self.native) if _is_of_session(user) else None
             if user is None:
                 return PENDING
         return _key_of(user)
+
+    def ask(self, question: Callable[[Any], Any]) -> Any:
+        """Ask a function of the application; `PENDING` if it cannot work in an event loop."""
+        try:
+            return question(self.native)
+        except SynchronousOnlyOperation:
+            return PENDING
 
 
 def look_up_user(request: HttpRequest) -> Any:
     """Look the user up at a request's end, for the events that wait for it.
 
     Returns:
-        The primary key, or None; a look-up that fails is no user, never a failed request.
+        What the application's own function says, else the primary key; None also for a
+        look-up that fails, which is no user and never a failed request.
     """
+    question = get_client().config.user_id
     try:
-        return _key_of(getattr(request, "user", None))
+        return question(request) if question else _key_of(getattr(request, "user", None))
     except Exception as error:
         _report(error)
         return None
@@ -84,7 +95,7 @@ def look_up_user(request: HttpRequest) -> Any:
 
 async def alook_up_user(request: HttpRequest) -> Any:
     """Do as `look_up_user`, in an asynchronous request."""
-    if not hasattr(request, "auser"):
+    if get_client().config.user_id or not _is_of_session(getattr(request, "user", None)):
         return await sync_to_async(look_up_user)(request)
     try:
         return _key_of(await request.auser())
@@ -101,10 +112,21 @@ def _key_of(user: Any) -> Any:
     return user.pk if user is not None and user.is_authenticated else None
 
 
+def _is_of_session(user: Any) -> bool:
+    """Tell whether a lazy user is the one that Django's AuthenticationMiddleware has set.
+
+    `auser()`, and what it or `user` remembers, is the session's user. A middleware that sets
+    a lazy `user` of its own, from a token say, leaves all of these as they were.
+    """
+    find = user.__dict__.get("_setupfunc") if isinstance(user, LazyObject) else None
+    return getattr(find, "__module__", None) == "django.contrib.auth.middleware"
+
+
 def _already_loaded(request: HttpRequest) -> Any:
-    """Return the user whom the view has asked for already, by `user` or by `auser()`."""
+    """Return the session's user if the view has asked already, by `user` or by `auser()`."""
     facts = request.__dict__
-    return facts.get("_cached_user") or facts.get("_acached_user")
+    user = facts.get("_cached_user")
+    return facts.get("_acached_user") if user is None else user
 
 
 def _in_event_loop() -> bool:

@@ -19,6 +19,10 @@ _TRACKER = "datalyr.tracker"  # in the WSGI environ: one request, one tracker
 _EXCLUDED = "datalyr.excluded"  # beside it: whether the option `exclude` names the request
 
 
+class _NotMounted(RuntimeError, AttributeError):
+    """Tell that an application has no Datalyr, so that its requests have no such attribute."""
+
+
 class FlaskDatalyr:
     """Mount Datalyr on Flask applications.
 
@@ -79,7 +83,7 @@ def _tracker_of(request: Request) -> Tracker:
 def _make_tracker(request: Request) -> Tracker:
     client: Datalyr | None = current_app.extensions.get(NAME)
     if client is None:
-        raise RuntimeError(
+        raise _NotMounted(
             "Datalyr is not mounted on this application: call FlaskDatalyr(app) or "
             "init_app(app) to access request.datalyr"
         )

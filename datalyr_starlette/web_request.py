@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from starlette.requests import HTTPConnection
@@ -76,6 +77,10 @@ class StarletteRequest:
             if found is not None:
                 return found
         return None
+
+    def ask(self, question: Callable[[Any], Any]) -> Any:
+        """Ask a function of the application."""
+        return question(self.native)
 
     def _server(self) -> str | None:
         server = self._scope.get("server")

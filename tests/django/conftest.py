@@ -113,10 +113,8 @@ MakeSite = Callable[..., Site]
 
 
 @pytest.fixture
-def make_site(monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeSite]:
+def make_site() -> Iterator[MakeSite]:
     """Make the project with one view, a chain of middleware and some options of Datalyr."""
-    # That Django's own ASGI application answers no lifespan is the matter of one test alone.
-    monkeypatch.setattr("datalyr_django.asgi._warned", True)
     with ExitStack() as stack:
         stack.callback(forget_client)
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -22,7 +23,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def make_site(make_site: MakeSite, monkeypatch: pytest.MonkeyPatch) -> MakeSite:
-    """Make a site in a process where no ASGI application was made yet."""
+    """Make a site in a process where no ASGI application was started yet."""
     monkeypatch.setattr("datalyr_django.asgi._answered", False)
     monkeypatch.setattr("datalyr_django.asgi._warned", False)
     return make_site
@@ -147,23 +148,65 @@ def test_everything_else_is_left_to_django(site: Site) -> None:
         asyncio.run(get(get_asgi_application(), "websocket"))
 
 
+@pytest.fixture
+def server(site: Site) -> Iterator[None]:
+    """Take SIGTERM, as a server does; how it will end the process nobody knows."""
+    before = signal.signal(signal.SIGTERM, lambda *args: None)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+def without_lifespan(app: Any) -> Any:
+    """Route HTTP alone, as `ProtocolTypeRouter({"http": app})` of Channels does."""
+
+    async def route(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            raise ValueError(f"No application configured for scope type {scope['type']!r}")
+        await app(scope, receive, send)
+
+    return route
+
+
 def warnings(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [each.getMessage() for each in caplog.records if each.name == "datalyr.django"]
 
 
-def test_djangos_own_application_is_warned_about_once(
-    site: Site, caplog: pytest.LogCaptureFixture
+@pytest.mark.usefixtures("server")
+@pytest.mark.parametrize("make_app", [djangos_own, get_asgi_application], ids=["djangos", "ours"])
+def test_shutdown_that_goes_unnoticed_is_warned_about_once(
+    make_app: Callable[[], Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.WARNING)
-    app = djangos_own()
+    app = without_lifespan(make_app())
+    with pytest.raises(ValueError, match="lifespan"):  # whereupon servers go on without it
+        asyncio.run(get(app, "lifespan"))
     for _ in range(3):
         asyncio.run(get(app))
     (warning,) = warnings(caplog)
     assert "get_asgi_application from datalyr_django.asgi" in warning
+    assert "{'lifespan': django, 'http': django}" in warning
 
 
-def test_no_warning_where_ours_answers(site: Site, caplog: pytest.LogCaptureFixture) -> None:
-    asyncio.run(get(get_asgi_application()))
+@pytest.mark.usefixtures("server")
+def test_no_warning_where_ours_answers(caplog: pytest.LogCaptureFixture) -> None:
+    app = get_asgi_application()
+
+    async def meanwhile() -> None:
+        await get(app)
+
+    asyncio.run(live(app, meanwhile))
+    assert warnings(caplog) == []
+
+
+@pytest.mark.parametrize("action", [None, signal.SIG_DFL])
+def test_no_warning_where_no_server_has_taken_sigterm(
+    site: Site, caplog: pytest.LogCaptureFixture, action: Any
+) -> None:
+    """Neither in the tests of a project nor where the exit is looked after by Datalyr."""
+    before = signal.getsignal(signal.SIGTERM)
+    signal.signal(signal.SIGTERM, before if action is None else action)
+    site.aget("/async")
+    signal.signal(signal.SIGTERM, before)
     assert warnings(caplog) == []
 
 

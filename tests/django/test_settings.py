@@ -82,11 +82,27 @@ def test_function_itself(name: str) -> None:
 
 @pytest.mark.parametrize("path", NOWHERE)
 def test_dotted_path_that_leads_nowhere(path: str) -> None:
-    with override_settings(DATALYR={**OFF, "ON_DROP": path}):
-        with pytest.raises(ConfigurationError) as raised:
-            get_client()
-        assert f"DATALYR['ON_DROP'] is {path!r}, which cannot be imported" in str(raised.value)
-        assert raised.value.__cause__ is not None
+    with (
+        override_settings(DATALYR={**OFF, "ON_DROP": path}),
+        pytest.raises(ConfigurationError) as raised,
+    ):
+        get_client()
+    assert f"on_drop is {path!r}, which cannot be imported (" in str(raised.value)
+    assert raised.value.__cause__ is not None
+
+
+def test_all_problems_are_in_one_error() -> None:
+    given = {"ON_DROP": "no.such", "EXCLUDE": "nor.this", "HOTS": "x", "FLUSH_AT": "many"}
+    with override_settings(DATALYR=given), pytest.raises(ConfigurationError) as raised:
+        get_client()
+    for told in (
+        "on_drop is 'no.such', which cannot be imported (No module named 'no')",
+        "exclude is 'nor.this', which cannot be imported (No module named 'nor')",
+        "hots is no option; write 'host'",
+        "flush_at is 'many'",
+        "api_key is missing",
+    ):
+        assert told in str(raised.value)
 
 
 def test_paths_of_pages_are_no_dotted_paths() -> None:

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from asgiref.sync import async_to_sync
 from django.core.asgi import get_asgi_application
+from django.db import connection
 from django.http import StreamingHttpResponse
+from django.test.utils import CaptureQueriesContext
 
 from tests.django.accounts.models import Customer
 from tests.django.chain import SYNC_ONLY
@@ -83,6 +85,30 @@ def test_stream_that_is_never_read(
     assert site.aget(headers={"if-none-match": '"1"'}).status_code == 304
     assert [event.event for event in site.events] == ["Before it"]
     assert site.users == [str(customer.pk)]
+
+
+def test_events_of_a_stream_wait_for_its_next_chunk_alone(
+    make_site: MakeSite, customer: Customer
+) -> None:
+    """A stream may last for hours; one look-up tells the user of all of it."""
+    accepted: list[int] = []
+
+    async def view(request: Any) -> StreamingHttpResponse:
+        async def chunks() -> Any:
+            for _ in range(3):
+                request.datalyr.track("Tick")
+                yield b"."
+                accepted.append(request.datalyr.client.stats.accepted)
+
+        return StreamingHttpResponse(chunks())
+
+    site = make_site(view)
+    site.log_in(customer)
+    with CaptureQueriesContext(connection) as asked:
+        assert site.aread() == b"..."
+    assert accepted == [1, 2, 3]
+    assert site.users == [str(customer.pk)] * 3
+    assert len(asked) == 2  # the session and the user
 
 
 def test_browser_that_goes_before_the_stream_begins(

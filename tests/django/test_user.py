@@ -15,6 +15,8 @@ from django.test.utils import CaptureQueriesContext
 from tests.django.accounts.models import Customer
 from tests.django.conftest import AUTH, OURS, SESSION, MakeSite
 
+TOKENS = "tests.django.chain.token_middleware"
+
 pytestmark = pytest.mark.django_db(transaction=True)
 
 
@@ -173,7 +175,35 @@ def test_order_of_the_middlewares_does_not_matter(
 
 
 def test_lazy_user_of_another_middleware(make_site: MakeSite, way: str) -> None:
-    site = make_site(middleware=("tests.django.chain.token_middleware", OURS))
+    site = make_site(middleware=(TOKENS, OURS))
+    site.ask(way, headers={"authorization": "token-7"})
+    assert site.users == ["token-7"]
+
+
+@pytest.mark.parametrize(
+    "order",
+    [(SESSION, AUTH, TOKENS, OURS), (SESSION, AUTH, OURS, TOKENS), (OURS, SESSION, AUTH, TOKENS)],
+)
+def test_user_who_replaced_that_of_the_session(
+    make_site: MakeSite, way: str, customer: Customer, order: tuple[str, ...]
+) -> None:
+    site = make_site(middleware=order)
+    site.log_in(customer)
+    site.ask(way, headers={"authorization": "token-7"})
+    assert site.users == ["token-7"]
+
+
+@pytest.mark.parametrize("way", ["wsgi-async", "asgi-async"])
+def test_user_who_replaced_that_of_the_session_whom_the_view_asked_for(
+    make_site: MakeSite, way: str, customer: Customer
+) -> None:
+    async def view(request: Any) -> HttpResponse:
+        assert (await request.auser()).pk == customer.pk  # the request remembers
+        request.datalyr.track("Bought")
+        return HttpResponse()
+
+    site = make_site(view, middleware=(SESSION, AUTH, TOKENS, OURS))
+    site.log_in(customer)
     site.ask(way, headers={"authorization": "token-7"})
     assert site.users == ["token-7"]
 
@@ -181,7 +211,7 @@ def test_lazy_user_of_another_middleware(make_site: MakeSite, way: str) -> None:
 def test_lazy_user_that_cannot_be_loaded(
     make_site: MakeSite, way: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    site = make_site(middleware=("tests.django.chain.token_middleware", OURS))
+    site = make_site(middleware=(TOKENS, OURS))
     assert site.ask(way, headers={"authorization": "broken"}).status_code == 200
     assert site.users == [None]
     assert "could not be looked up" in caplog.text
@@ -196,6 +226,52 @@ def test_function_of_the_application(make_site: MakeSite, way: str, given: Any) 
     site = make_site(user_id=given)
     site.ask(way)
     assert site.users == ["given-GET"]
+
+
+def name_of_user(request: Any) -> str | None:
+    return request.user.name if request.user.is_authenticated else None
+
+
+def name_in_session(request: Any) -> str | None:
+    return request.session.get("name")
+
+
+@pytest.mark.parametrize("given", [name_of_user, name_in_session])
+def test_function_of_the_application_that_needs_the_database(
+    make_site: MakeSite, way: str, customer: Customer, given: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    def view(request: Any) -> HttpResponse:
+        request.datalyr.track("One")
+        request.datalyr.track("Two")
+        return HttpResponse()
+
+    site = make_site(view, user_id=given)
+    site.log_in(customer)
+    session = site.browser.session
+    session["name"] = customer.name
+    session.save()
+    with queries() as asked:
+        site.ask(way)
+    assert site.users == ["jane", "jane"]
+    assert len(asked) == (2 if given is name_of_user else 1)
+    assert caplog.text == ""
+
+
+def test_function_of_the_application_that_fails_at_the_end(
+    make_site: MakeSite, customer: Customer, caplog: pytest.LogCaptureFixture
+) -> None:
+    def given(request: Any) -> str:
+        raise LookupError(f"nobody knows {request.user.name}, on purpose")
+
+    site = make_site(user_id=given)
+    site.log_in(customer)
+    assert site.aget("/async").status_code == 200
+    assert site.users == [None]
+    assert [
+        record.getMessage() for record in caplog.records if record.name == "datalyr.django"
+    ] == [
+        "the user of a request could not be looked up: LookupError('nobody knows jane, on purpose')"
+    ]
 
 
 def test_stream_that_tracks_has_its_user(make_site: MakeSite, customer: Customer) -> None:

@@ -106,6 +106,7 @@ def test_request_without_the_extension() -> None:
         assert current_tracker() is None
         with pytest.raises(RuntimeError, match=r"not mounted on this application: call Flask"):
             _ = request.datalyr
+        assert not hasattr(request, "datalyr")
 
 
 def test_outside_a_request_there_is_flasks_own_error(app: Flask) -> None:

@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import gc
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import flask.globals
 import pytest
-from flask import Flask, Request, Response, request, stream_with_context
+from flask import (
+    Flask,
+    Request,
+    Response,
+    g,
+    has_request_context,
+    request,
+    session,
+    stream_with_context,
+)
+from flask.testing import FlaskClient
 from flask_login import LoginManager, UserMixin, login_required, login_user, logout_user
 
+from datalyr_core import Tracker
 from datalyr_core.testing import RecordingClient
 from tests.flask.conftest import MakeApp
 
@@ -157,6 +173,265 @@ def test_user_in_a_stream(shop: Flask, client: RecordingClient, with_context: bo
     browser.get("/login?user=42")
     assert browser.get("/stream").status_code == 200
     assert users(client) == ["42", "42"]
+
+
+def read(browser: FlaskClient, url: str) -> int:
+    """Ask, and read the answer to its end."""
+    with browser.get(url) as response:
+        assert response.data is not None
+        return response.status_code
+
+
+def in_a_generator(tracker: Tracker) -> Any:
+    def body() -> Iterator[str]:
+        for _ in range(3):
+            yield str(tracker.track("Streamed"))
+
+    return Response(body())
+
+
+def in_a_thread(tracker: Tracker) -> Any:
+    def work() -> None:
+        for _ in range(3):
+            tracker.track("Worked")
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join(10)
+    return ""
+
+
+ELSEWHERE = [in_a_generator, in_a_thread]  # where Flask has no request context
+Place = Callable[[Tracker], Any]
+
+
+@pytest.mark.parametrize("place", ELSEWHERE)
+def test_user_where_no_context_is(
+    shop: Flask, client: RecordingClient, loads: list[str], place: Place
+) -> None:
+    """The view does not ask who is logged in, so that flask-login has not loaded anybody."""
+    shop.add_url_rule("/later", view_func=lambda: place(request.datalyr))
+    browser = shop.test_client()
+    browser.get("/login?user=42")
+    assert read(browser, "/later") == 200
+    browser.get("/logout")
+    read(browser, "/later")
+    assert users(client) == ["42", *["42"] * 3, "42", None, *[None] * 3]
+    assert loads == ["42", "42"]  # once for each of the requests: /later, /logout
+
+
+def test_user_in_a_thread_that_outlives_the_request(shop: Flask, client: RecordingClient) -> None:
+    kept: list[Tracker] = []
+
+    @shop.get("/keep")
+    def keep() -> str:
+        kept.append(request.datalyr)
+        return ""
+
+    for user in ("1", "2"):
+        browser = shop.test_client()
+        browser.get(f"/login?user={user}")
+        browser.get("/keep")
+    for tracker in kept:
+        in_a_thread(tracker)
+    assert users(client) == ["1", "2", *["1"] * 3, *["2"] * 3]
+
+
+@pytest.mark.parametrize("place", ELSEWHERE)
+def test_callable_that_needs_a_context_where_none_is(
+    make_app: MakeApp, place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    asked: list[str | None] = []
+
+    def account(native: Request) -> str | None:
+        asked.append(session.get("user"))
+        return asked[-1]
+
+    app = make_app(user_id=account)
+    app.secret_key = "not a secret"
+
+    @app.get("/become/<user>")
+    def become(user: str) -> Any:
+        session["user"] = user
+        return place(request.datalyr)
+
+    browser = app.test_client()
+    read(browser, "/become/ada")
+    read(browser, "/become/bob")  # as which the browser came does not count
+    assert users(app.extensions["datalyr"]) == ["ada"] * 3 + ["bob"] * 3
+    assert asked == ["ada", "bob"]
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize("place", ELSEWHERE)
+def test_look_up_elsewhere_has_an_application_context_of_its_own(shop: Flask, place: Place) -> None:
+    """Its database session, say, is closed by the teardown and is not the view's."""
+    loaded: list[object] = []
+    torn_down: list[object] = []
+
+    @shop.login_manager.user_loader  # type: ignore[attr-defined]  # flask-login has put it there
+    def load(key: str) -> User:
+        loaded.append(g._get_current_object())
+        return User(key)
+
+    @shop.teardown_appcontext
+    def tear_down(error: BaseException | None) -> None:
+        torn_down.append(g._get_current_object())
+
+    shop.add_url_rule("/later", view_func=lambda: place(request.datalyr))
+    browser = shop.test_client()
+    browser.get("/login?user=42")
+    torn_down.clear()
+    read(browser, "/later")
+    assert len(torn_down) == 2  # the request's and the look-up's
+    assert torn_down.count(*loaded) == 1
+
+
+def test_threads_that_look_up_at_once(make_app: MakeApp) -> None:
+    both = threading.Barrier(2)
+
+    def account(native: Request) -> str:
+        both.wait(10)  # until the other thread also asks
+        return "ada"
+
+    app = make_app(user_id=account)
+
+    @app.get("/")
+    def view() -> str:
+        tracker = request.datalyr
+        threads = [threading.Thread(target=tracker.track, args=["Worked"]) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(20)
+        return ""
+
+    assert app.test_client().get("/").status_code == 200
+    assert users(app.extensions["datalyr"]) == ["ada"] * 2
+
+
+@pytest.mark.parametrize("place", ELSEWHERE)
+def test_look_up_elsewhere_knows_what_the_request_knows(make_app: MakeApp, place: Place) -> None:
+    """And closes nothing of it: the view may still need it."""
+    app = make_app(user_id=lambda native: g.get("user"))
+    closed: list[str] = []
+
+    @app.before_request
+    def begin() -> None:
+        g.user, g.database = "ada", "the view's"
+
+    @app.teardown_appcontext
+    def close(error: BaseException | None) -> None:
+        if hasattr(g, "database"):
+            closed.append(g.database)
+
+    @app.get("/")
+    def view() -> Any:
+        answer = place(request.datalyr)
+        assert closed == []
+        return answer
+
+    assert read(app.test_client(), "/") == 200
+    assert users(app.extensions["datalyr"]) == ["ada"] * 3
+    assert closed == ["the view's"]
+
+
+def test_look_up_where_an_application_context_has_no_request(
+    shop: Flask, client: RecordingClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it is since Flask 3.2, where contexts of applications and of requests are one kind."""
+    current: Any = getattr(flask.globals, "_cv_request", None)
+    if current is None:
+        pytest.skip("in this Flask it is so in every test")
+    app_context = shop.app_context
+
+    @contextmanager
+    def without_request() -> Iterator[None]:
+        token = current.set(None)
+        yield
+        current.reset(token)
+
+    monkeypatch.setattr(
+        shop, "app_context", lambda: (without_request if has_request_context() else app_context)()
+    )
+    shop.add_url_rule("/later", view_func=lambda: in_a_thread(request.datalyr))
+    browser = shop.test_client()
+    browser.get("/login?user=42")
+    browser.get("/later")
+    assert users(client) == ["42"] * 4
+
+
+def test_user_whom_flask_login_has_found_is_not_loaded_again(
+    shop: Flask, client: RecordingClient, loads: list[str]
+) -> None:
+    shop.add_url_rule("/later", view_func=login_required(lambda: in_a_generator(request.datalyr)))
+    browser = shop.test_client()
+    browser.get("/login?user=42")
+    read(browser, "/later")
+    assert users(client) == ["42"] * 4
+    assert loads == ["42"]
+
+
+def test_user_whose_database_session_is_closed_is_loaded_again(
+    shop: Flask, client: RecordingClient, loads: list[str]
+) -> None:
+    class Detached(User):
+        def get_id(self) -> str:
+            raise LookupError("this instance is not bound to a session")
+
+    @shop.get("/later")
+    def later() -> Any:
+        g._login_user = Detached("42")
+        return in_a_generator(request.datalyr)
+
+    browser = shop.test_client()
+    browser.get("/login?user=42")
+    read(browser, "/later")
+    assert users(client) == ["42"] * 4
+    assert loads == ["42"]
+
+
+def test_stream_that_tracks_nothing_costs_nothing(shop: Flask, loads: list[str]) -> None:
+    @shop.get("/quiet")
+    def quiet() -> Response:
+        tracker = request.datalyr
+        return Response(str(tracker.allowed) for _ in range(3))
+
+    browser = shop.test_client()
+    browser.get("/login?user=42")
+    assert browser.get("/quiet").text == "TrueTrueTrue"
+    assert loads == []
+
+
+@pytest.mark.parametrize("place", ELSEWHERE)
+def test_look_up_elsewhere_keeps_no_request(shop: Flask, place: Place) -> None:
+    alive: list[weakref.ref[Any]] = []
+
+    @shop.get("/later")
+    def later() -> Any:
+        alive.append(weakref.ref(request._get_current_object()))
+        alive.append(weakref.ref(g._get_current_object()))
+        return place(request.datalyr)
+
+    browser = shop.test_client()
+    browser.get("/login?user=42")
+    read(browser, "/later")
+    gc.collect()
+    assert [each() for each in alive] == [None, None]
+
+
+def test_callable_never_tells_the_user_of_another_request(make_app: MakeApp) -> None:
+    app = make_app(user_id=lambda native: session.get("user"))
+    app.secret_key = "not a secret"
+    with app.test_request_context("/"):
+        session["user"] = "outer"
+        outer = request.datalyr
+        stranger = app.request_class({**request.environ})
+        del stranger.environ["datalyr.tracker"]
+        with app.test_request_context("/"):
+            session["user"] = "inner"
+            assert (outer.user_id, request.datalyr.user_id) == ("outer", "inner")
+            assert stranger.datalyr.user_id is None
 
 
 def test_user_is_never_that_of_another_request(shop: Flask, make_app: MakeApp) -> None:

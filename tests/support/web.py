@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 
 class PlainRequest:
@@ -54,3 +55,6 @@ class PlainRequest:
         if isinstance(self.user, Exception):
             raise self.user
         return self.user
+
+    def ask(self, question: Callable[[Any], Any]) -> object:
+        return question(self)
