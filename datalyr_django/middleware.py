@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from http.cookies import SimpleCookie
+from functools import partial
 from typing import Any, TypeGuard, cast
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
@@ -111,9 +111,17 @@ def _finished(
         content = cast(AsyncIterator[bytes], response.streaming_content)
         response.streaming_content = _settled_after(content, request, tracker)
     if active is not None:
-        for name, value in tracker.cookie_headers(response.status_code, response.headers.get):
+        header = partial(_header, response)
+        for name, value in tracker.cookie_headers(response.status_code, header):
             if name == "Set-Cookie":
-                response.cookies.update(SimpleCookie(value))  # whole, whoever set one before
+                response.cookies.load(value)
             else:
                 response.headers.setdefault(name, value)
     return response
+
+
+def _header(response: HttpResponseBase, name: str) -> str | None:
+    value: str | None = response.headers.get(name)
+    if name == "set-cookie" and response.cookies:  # which Django writes last
+        return response.cookies.output(header="", sep=",") + f",{value or ''}"
+    return value

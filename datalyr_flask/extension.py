@@ -119,9 +119,12 @@ def _add_cookie(response: Response) -> Response:
     tracker = _find_tracker()
     if tracker is not None:
         headers = response.headers
-        for name, value in tracker.cookie_headers(response.status_code, headers.get):
-            if value not in headers.getlist(name):  # an application within this one wrote it
-                headers.add(name, value)
+
+        def header(name: str) -> str | None:
+            return ", ".join(headers.getlist(name)) if name in headers else None
+
+        for name, value in tracker.cookie_headers(response.status_code, header):
+            headers.add(name, value)
     return response
 
 

@@ -53,6 +53,16 @@ def test_no_cookie_for_a_known_visitor(make_site: MakeSite, cookie: str) -> None
     assert not answer.all("cache-control")
 
 
+def test_cookie_that_the_application_sets_itself_stays(make_site: MakeSite) -> None:
+    site = make_site(set_visitor_cookie=True)
+    own = "__dl_visitor_id=anon_restored; Path=/"
+    answer = site.get(respond(set_cookie=own))
+    assert answer.all("set-cookie") == [own]
+    assert not answer.all("cache-control")
+    other = site.get(respond(set_cookie="theme=dark"))
+    assert len(other.all("set-cookie")) == 2
+
+
 def test_unusable_cookie_is_replaced(make_site: MakeSite) -> None:
     site = make_site(set_visitor_cookie=True)
     assert site.get("/buy", {"Cookie": "__dl_visitor_id=%00"}).all("set-cookie")

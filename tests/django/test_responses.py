@@ -195,7 +195,7 @@ def test_cookie_is_secure_where_a_proxy_says_so_and_is_believed(
 
 
 def test_view_that_sets_the_same_cookie(make_site: MakeSite, way: str) -> None:
-    """The id of the events counts, with none of the other cookie's attributes."""
+    """It stays as it is: the application knows better who its visitor is."""
 
     def view(request: Any) -> HttpResponse:
         response = buy(request)
@@ -205,8 +205,12 @@ def test_view_that_sets_the_same_cookie(make_site: MakeSite, way: str) -> None:
 
     site = make_site(view, set_visitor_cookie=True)
     response = site.ask(way)
-    (visitor,) = visitors(site)
-    assert parts(response) == {f"{COOKIE}={visitor}", *ATTRIBUTES}
+    assert parts(response) == {
+        f"{COOKIE}=mine",
+        "HttpOnly",
+        "Path=/shop",
+        "SameSite=None",
+    }
     assert parts(response, "theme") == {"theme=dark", "HttpOnly", "Path=/"}
 
 
