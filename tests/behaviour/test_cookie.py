@@ -56,10 +56,10 @@ def test_no_cookie_for_a_known_visitor(make_site: MakeSite, cookie: str) -> None
 def test_cookie_that_the_application_sets_itself_stays(make_site: MakeSite) -> None:
     site = make_site(set_visitor_cookie=True)
     own = "__dl_visitor_id=anon_restored; Path=/"
-    answer = site.get(respond(set_cookie=own))
+    answer = site.get(respond(Set_Cookie=own))
     assert answer.all("set-cookie") == [own]
     assert not answer.all("cache-control")
-    other = site.get(respond(set_cookie="theme=dark"))
+    other = site.get(respond(Set_Cookie="theme=dark"))
     assert len(other.all("set-cookie")) == 2
 
 
