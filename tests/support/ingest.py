@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -80,7 +81,8 @@ class IngestServer:
         connections: How many were made.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        self._tls = tls
         self.requests: list[Received] = []
         self.accepted: list[Any] = []  # the bodies that were answered with 2xx
         self.answer: Answer | Callable[[Received], Answer] = OK
@@ -96,7 +98,7 @@ class IngestServer:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/track"
+        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}/track"
 
     @property
     def names(self) -> list[str]:
@@ -153,7 +155,16 @@ class IngestServer:
             self._start(self._serve, connection, number)
 
     def _serve(self, connection: socket.socket, number: int) -> None:
-        with suppress(OSError, EOFError), connection, connection.makefile("rb") as stream:
+        with suppress(OSError, EOFError), connection:
+            self._talk(self._secured(connection), number)
+        with self._lock:
+            self._open.pop(number, None)
+
+    def _secured(self, connection: socket.socket) -> socket.socket:
+        return self._tls.wrap_socket(connection, server_side=True) if self._tls else connection
+
+    def _talk(self, connection: socket.socket, number: int) -> None:
+        with connection, connection.makefile("rb") as stream:
             while True:
                 request = _read(stream, number)
                 with self._counted(request) as answer:
@@ -164,8 +175,6 @@ class IngestServer:
                         self.accepted.append(request.body)
                     self._drip(connection, answer)
                     _send(connection, answer)
-        with self._lock:
-            self._open.pop(number, None)
 
     def _drip(self, connection: socket.socket, answer: Answer) -> None:
         if answer.drip:  # a header that never ends, until the client has had enough

@@ -1,0 +1,105 @@
+"""Events on their way through TLS and proxies, on real sockets."""
+
+from __future__ import annotations
+
+import base64
+import ssl
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from datalyr_core import Event
+from datalyr_core.delivery import http
+from tests.conftest import MakeClient
+from tests.support.ingest import Answer, IngestServer
+from tests.support.proxy import TunnelProxy
+
+trustme = pytest.importorskip("trustme")
+
+NAME = "ingest.test"
+
+
+@pytest.fixture
+def authority(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A certificate authority that this process trusts, and no other."""
+    made = trustme.CA()
+    made.cert_pem.write_to_path(tmp_path / "ca.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    http._tls.cache_clear()
+    yield made
+    http._tls.cache_clear()
+
+
+def ingest_of(certificate: Any) -> IngestServer:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificate.configure_cert(context)
+    return IngestServer(context)
+
+
+def test_a_certificate_of_a_trusted_authority_is_good(
+    authority: Any, make_client: MakeClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    with ingest_of(authority.issue_cert("127.0.0.1")) as ingest:
+        client = make_client(host=ingest.url)
+        client.track("u", "E")
+        assert client.flush()
+        assert (ingest.names, caplog.records) == (["E"], [])
+
+
+def bad_certificates(authority: Any) -> dict[str, Any]:
+    yesterday = datetime.now(UTC) - timedelta(days=1)
+    return {
+        "of another name": authority.issue_cert("example.com"),
+        "out of date": authority.issue_cert("127.0.0.1", not_after=yesterday),
+        "of nobody": trustme.CA().issue_cert("127.0.0.1"),
+    }
+
+
+@pytest.mark.parametrize("kind", ["of another name", "out of date", "of nobody"])
+def test_any_other_certificate_is_a_failure_and_nothing_is_sent(
+    kind: str, authority: Any, make_client: MakeClient
+) -> None:
+    errors: list[str] = []
+
+    def on_error(event: Event, error: Exception) -> None:
+        errors.append(str(error))
+
+    with ingest_of(bad_certificates(authority)[kind]) as ingest:
+        client = make_client(host=ingest.url, retry_limit=0, on_error=on_error)
+        client.track("u", "E")
+        assert not client.flush()
+        assert "CERTIFICATE_VERIFY_FAILED" in errors[0]
+        assert ingest.requests == []
+
+
+def test_a_reply_that_drips_through_tls_takes_no_longer_than_a_request_may(
+    authority: Any, make_client: MakeClient
+) -> None:
+    with ingest_of(authority.issue_cert("127.0.0.1")) as ingest:
+        ingest.answer = Answer(drip=0.2)
+        client = make_client(host=ingest.url, timeout=1, retry_limit=0)
+        client.track("u", "E")
+        assert client.flush(timeout=5) is False
+        assert client.stats.waiting == 1
+
+
+def test_a_proxy_of_the_environment_is_used_and_sees_no_event(
+    authority: Any, make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    with ingest_of(authority.issue_cert(NAME)) as ingest, TunnelProxy(ingest.port) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"user:pass@127.0.0.1:{proxy.port}")
+        client = make_client(host=f"https://{NAME}/track", concurrency=1)
+        for _ in range(3):
+            client.track("u", "E")
+        assert client.flush()
+        assert ingest.names == ["E"] * 3
+        [tunnel] = proxy.requests  # kept for all three
+        assert tunnel.startswith(f"CONNECT {NAME}:443 ")
+        assert f"Basic {base64.b64encode(b'user:pass').decode()}" in tunnel
+        assert "dk_test" not in tunnel
+        assert ingest.requests[0].headers["host"] == NAME
