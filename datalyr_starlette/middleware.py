@@ -2,45 +2,59 @@
 
 from __future__ import annotations
 
-from typing import Any
+import logging
+from collections.abc import Iterator
+from typing import Any, NoReturn
 
+import anyio
+from starlette.applications import Starlette
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from datalyr_core import Config, ConfigurationError, Datalyr, Tracker
+from datalyr_core import Config, ConfigurationError, Datalyr, Tracker, lifecycle
 from datalyr_core.context import activate
 from datalyr_core.response import Header
-from datalyr_starlette.request import SCOPE_KEY
+from datalyr_starlette.request import REQUEST_KEY, SCOPE_KEY
 from datalyr_starlette.web_request import StarletteRequest
+
+logger = logging.getLogger("datalyr")
 
 
 class DatalyrMiddleware:
-    """Give each request and websocket its tracker, and close the client at shutdown."""
+    """Give each request and websocket its tracker, and deliver what waits at shutdown."""
 
     def __init__(self, app: ASGIApp, client: Datalyr | None = None, **options: Any) -> None:
         """Wrap an application.
 
         Args:
             app: The application.
-            client: A client made elsewhere, or None to make one.
+            client: A client made elsewhere, or None to make one. Who makes it closes it:
+                at shutdown a given client delivers and stays open.
             **options: The options of `Config` for the client that is made here; what is
                 not given comes from the environment (`DATALYR_<OPTION>`).
 
         Raises:
-            ConfigurationError: Something is wrong with the options.
+            ConfigurationError: Something is wrong with the options. Where an event loop
+                runs already it is kept for the first call; see `_refuse`.
         """
-        if client is not None and options:
-            raise ConfigurationError(
-                f"DatalyrMiddleware got a client and also {', '.join(options)}; "
-                "give these to the client"
-            )
         self.app = app
-        self.client = client or Datalyr(Config.from_env(**options))
         self._is_own = client is None
+        self._problem: ConfigurationError | None = None
+        self._exit_is_covered = False  # by lifespan, or by a SIGTERM that is held back
+        self._is_over = False  # whether a lifespan has closed our own client
+        self._lifespan_state: Any = None
+        try:
+            self.client = _client(client, options)
+        except ConfigurationError as problem:
+            if not _in_event_loop():
+                raise
+            self._problem = problem
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one connection, or the application's lifespan."""
         kind = scope["type"]
-        if kind == "lifespan":
+        if self._problem:
+            await _refuse(self._problem, scope, receive, send)
+        elif kind == "lifespan":
             await self._live(scope, receive, send)
         elif kind not in ("http", "websocket") or SCOPE_KEY in scope:
             await self.app(scope, receive, send)  # the outermost middleware's tracker counts
@@ -48,49 +62,128 @@ class DatalyrMiddleware:
             await self._serve(scope, receive, send)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not self._exit_is_covered:  # no lifespan came here, as in a mounted application
+            self._exit_is_covered = True
+            lifecycle.hold_sigterm()
+        self._renew(scope)
         request = StarletteRequest(scope)
         tracker = self.client.tracker(request)
-        scope[SCOPE_KEY] = tracker
-        scope.setdefault("state", {})[SCOPE_KEY] = tracker  # servers give each request its own
-        self._publish(scope)
-        if self.client.excludes(request):
-            await self.app(scope, receive, send)
-            return
-        if self.client.config.set_visitor_cookie and scope["type"] == "http":
-            send = _with_cookie(send, tracker)
-        with activate(tracker):
-            await self.app(scope, receive, send)
+        scope[SCOPE_KEY], scope[REQUEST_KEY] = tracker, request
+        scope["state"] = self._state_with(tracker, scope.get("state"))
+        try:
+            if self.client.excludes(request):
+                await self.app(scope, receive, send)
+                return
+            if self.client.config.set_visitor_cookie and scope["type"] == "http":
+                send = _with_cookie(send, tracker)
+            with activate(tracker):
+                await self.app(scope, receive, send)
+        finally:
+            if lifecycle.is_ending():  # the server waits for this request, and for nothing after
+                await self.client.aflush(self.client.config.exit_timeout)
 
     async def _live(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self._is_own and self.client.closed:  # the application is started again
-            self.client = Datalyr(self.client.config)
-        self._publish(scope)
-        known = False  # whether the application knows of lifespan: then it asks what is up
+        self._renew(scope)
+        self._lifespan_state = scope.get("state")
+        asked = started = False
 
         async def receive_and_note() -> Message:
-            nonlocal known
-            known = True
+            nonlocal asked
+            asked = True
             return await receive()
 
-        async def send_and_close(message: Message) -> None:
-            # By now the application's own shutdown is over, with whatever it tracked.
-            if message["type"] in ("lifespan.shutdown.complete", "lifespan.shutdown.failed"):
-                await self.client.aclose(self.client.config.exit_timeout)
+        async def send_and_deliver(message: Message) -> None:
+            nonlocal started
+            if message["type"] == "lifespan.startup.complete":
+                self._exit_is_covered = started = True
+            elif message["type"].startswith("lifespan.shutdown."):
+                # By now the application's own shutdown is over, with whatever it tracked.
+                started = False
+                await self._end()
             await send(message)
 
         try:
-            await self.app(scope, receive_and_note, send_and_close)
-        except Exception:
-            if known:
-                raise
-        if not known:
-            await _stand_in(receive, send_and_close)
+            await self.app(scope, receive_and_note, send_and_deliver)
+            if not asked:  # it knows no lifespan and does not mind
+                await _stand_in(receive, send_and_deliver)
+        finally:
+            if started:
+                await self._end()
 
-    def _publish(self, scope: Scope) -> None:
-        """Let the application find the client as `app.state.datalyr`."""
-        state = getattr(scope.get("app"), "state", None)
+    async def _end(self) -> None:
+        """Deliver what waits; the server may end the process as soon as it hears of it."""
+        self._exit_is_covered = False
+        timeout = self.client.config.exit_timeout
+        if self._is_own:
+            self._is_over = True
+            await self.client.aclose(timeout)
+        elif not await self.client.aflush(timeout):
+            logger.warning("the application ends and the ingest did not take all its events")
+
+    def _renew(self, scope: Scope) -> None:
+        """Let the application find the client as `app.state.datalyr`, one that is open."""
+        if self._is_over:  # and yet the application goes on, as it does in tests
+            self._is_over = False
+            self.client = Datalyr(self.client.config)
+        app = scope.get("app")
+        state = getattr(app, "state", None)
         if state is not None and getattr(state, "datalyr", None) is not self.client:
             state.datalyr = self.client
+            for mounted in _mounted(app):
+                mounted.state.datalyr = self.client
+
+    def _state_with(self, tracker: Tracker, state: dict[str, Any] | None) -> dict[str, Any]:
+        """Add the tracker to a request's state, which must be no other request's.
+
+        Servers give each request a dict of its own. Some test tools give all of them the
+        lifespan's.
+        """
+        if state is None or state is self._lifespan_state or SCOPE_KEY in state:
+            state = {**(state or {})}
+        state[SCOPE_KEY] = tracker
+        return state
+
+
+def _client(given: Datalyr | None, options: dict[str, Any]) -> Datalyr:
+    if given is None:
+        return Datalyr(Config.from_env(**options))
+    if options:
+        raise ConfigurationError(
+            f"DatalyrMiddleware got a client and also {', '.join(options)}; "
+            "give these to the client"
+        )
+    return given
+
+
+def _in_event_loop() -> bool:
+    try:
+        anyio.current_time()
+    except RuntimeError:
+        return False
+    return True
+
+
+async def _refuse(
+    problem: ConfigurationError, scope: Scope, receive: Receive, send: Send
+) -> NoReturn:
+    """Fail the start-up, or the request where the server asks for no start-up.
+
+    Starlette makes its middleware when the first message comes. Servers take an error from
+    there for an application without lifespan, and start.
+    """
+    if scope["type"] == "lifespan":
+        await receive()
+        await send({"type": "lifespan.startup.failed", "message": str(problem)})
+    raise problem.with_traceback(None)  # or the next one would be raised on top of it
+
+
+def _mounted(app: Any) -> Iterator[Starlette]:
+    """Find the applications that are mounted in one: their `request.app` is themselves."""
+    for route in getattr(app, "routes", ()):
+        inner = getattr(route, "app", None)
+        if isinstance(inner, Starlette):
+            yield inner
+        yield from _mounted(inner)
 
 
 async def _stand_in(receive: Receive, send: Send) -> None:

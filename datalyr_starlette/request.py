@@ -7,6 +7,7 @@ from starlette.requests import HTTPConnection, Request
 from datalyr_core import Tracker
 
 SCOPE_KEY = "datalyr"
+REQUEST_KEY = "datalyr.request"  # what the tracker knows of the connection
 
 
 def get_tracker(connection: HTTPConnection) -> Tracker:
@@ -15,13 +16,15 @@ def get_tracker(connection: HTTPConnection) -> Tracker:
     Raises:
         RuntimeError: The middleware is missing.
     """
+    scope = connection.scope
     try:
-        tracker: Tracker = connection.scope[SCOPE_KEY]
+        tracker: Tracker = scope[SCOPE_KEY]
     except KeyError:
         raise RuntimeError(
             "DatalyrMiddleware must be installed to access request.datalyr: "
             "app.add_middleware(DatalyrMiddleware, api_key=...)"
         ) from None
+    scope[REQUEST_KEY].latest = scope
     return tracker
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from starlette.requests import HTTPConnection
+from starlette.requests import HTTPConnection, Request
 from starlette.types import Scope
 
 from datalyr_core.web_request import absolute_url
@@ -16,18 +16,24 @@ _USER_ID_NAMES = ("identity", "id", "pk", "username")
 
 
 class StarletteRequest:
-    """Answer core's questions about an HTTP request or a websocket."""
+    """Answer core's questions about an HTTP request or a websocket.
 
-    __slots__ = ("_scope",)
+    Attributes:
+        latest: The scope as the view has it. A middleware in between may have passed on a
+            copy, with the user and the session in it.
+    """
+
+    __slots__ = ("_scope", "latest")
 
     def __init__(self, scope: Scope) -> None:
         """Bind to an ASGI scope."""
-        self._scope = scope
+        self._scope = self.latest = scope
 
     @property
     def native(self) -> HTTPConnection:
-        """Return the connection, which is what a request and a websocket have in common."""
-        return HTTPConnection(self._scope)
+        """Return a request whose body cannot be read, or what a websocket's handshake says."""
+        scope = self.latest
+        return Request(scope) if scope["type"] == "http" else HTTPConnection(scope)
 
     def header(self, name: str) -> str | None:
         """Return a header; of several lines, all."""
@@ -66,7 +72,7 @@ class StarletteRequest:
 
     def user_id(self) -> Any:
         """Return the id of the user that an authentication middleware left in the scope."""
-        user = self._scope.get("user")
+        user = self.latest.get("user")
         if user is None or not getattr(user, "is_authenticated", True):
             return None
         for name in _USER_ID_NAMES:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import textwrap
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from datalyr_core import lifecycle
+from tests.conftest import MakeClient
 from tests.support.ingest import DOWN, SILENCE, Answer, IngestServer, slow
 from tests.support.scripts import Scripts
 
@@ -327,3 +331,145 @@ def test_under_gevent(scripts: Scripts, ingest: IngestServer) -> None:
     )
     assert ended.code == 0, ended.err
     assert sorted(ingest.names) == sorted(["E", "last", *(f"G{n}" for n in range(100))])
+
+
+# Its handler says when it is called. It shuts down and raises the signal again, as uvicorn
+# does, or exits as other servers do.
+SERVER = """
+import os, signal, threading, time
+from datalyr_core import Datalyr, lifecycle
+
+stopping = threading.Event()
+
+def handle(signum, frame):
+    print("handled", client.stats.delivered, flush=True)
+    stopping.set()
+
+def serve():
+    stopping.wait(20)
+    print("stopped", flush=True)
+    if exits:
+        raise SystemExit(7)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.raise_signal(signal.SIGTERM)
+
+signal.signal(signal.SIGTERM, handle)
+client = Datalyr.from_env()
+exits = False
+"""
+TERMINATED = """
+client.track("u", "E")
+os.kill(os.getpid(), signal.SIGTERM)
+serve()
+"""
+
+
+@pytest.mark.parametrize(("exits", "code"), [(False, -signal.SIGTERM), (True, 7)])
+def test_a_server_gets_its_sigterm_after_the_delivery(
+    exits: bool, code: int, scripts: Scripts, ingest: IngestServer
+) -> None:
+    ingest.answer = slow(0.1)
+    hold = f"exits = {exits}\nfor _ in 1, 2: assert lifecycle.hold_sigterm()\n"
+    ended = scripts.run(SERVER + hold + TERMINATED)
+    assert (ended.code, ended.err) == (code, "")
+    assert ended.out.split() == ["handled", "1", "stopped"]
+    assert ingest.names == ["E"]
+
+
+@pytest.mark.parametrize("answer", [DOWN, SILENCE])
+def test_a_server_gets_its_sigterm_when_the_time_is_up(
+    answer: Answer, scripts: Scripts, ingest: IngestServer
+) -> None:
+    ingest.answer = answer
+    late = """
+        client.track("u", "E")
+        lifecycle.hold_sigterm()
+        os.kill(os.getpid(), signal.SIGTERM)
+        stopping.wait(20)
+        begun = time.monotonic()
+        client.track("u", "Late")
+        assert time.monotonic() - begun < 0.5  # the time is used up
+        exits = True
+        serve()
+    """
+    ended = scripts.run(SERVER + textwrap.dedent(late), exit_timeout=1)
+    assert ended.code == 7
+    assert ended.out.split() == ["handled", "0", "stopped"]
+    assert "1 are lost" in ended.err
+    assert ended.took < 4
+
+
+def test_a_busy_server_is_not_kept_from_its_sigterm(scripts: Scripts, ingest: IngestServer) -> None:
+    """Only what was there before is waited for."""
+    ingest.answer = slow(0.1)
+    busy = """
+def work():
+    while not stopping.is_set():
+        client.track("u", "More")
+        time.sleep(0.002)
+threading.Thread(target=work, daemon=True).start()
+lifecycle.hold_sigterm()
+"""
+    ended = scripts.run(SERVER + busy + TERMINATED, exit_timeout=20, flush_at=1)
+    assert ended.code == -signal.SIGTERM
+    assert "E" in ingest.names
+    assert ended.took < 5
+
+
+def test_an_event_loops_own_handler_is_not_called_twice(
+    scripts: Scripts, ingest: IngestServer
+) -> None:
+    """The loop hears of a signal without its handler, and its servers exit as others do."""
+    ended = scripts.run(
+        """
+        import asyncio, os, signal
+        from datalyr_core import Datalyr, lifecycle
+        client = Datalyr.from_env()
+
+        async def serve():
+            stopping = asyncio.Event()
+            loop = asyncio.get_running_loop()
+            loop.add_signal_handler(signal.SIGTERM, stopping.set)
+            handler = signal.getsignal(signal.SIGTERM)
+            assert lifecycle.hold_sigterm()
+            assert signal.getsignal(signal.SIGTERM) is handler
+            client.track("u", "E")
+            os.kill(os.getpid(), signal.SIGTERM)
+            await asyncio.wait_for(stopping.wait(), 20)
+
+        asyncio.run(serve())
+        """
+    )
+    assert (ended.code, ended.err) == (0, "")
+    assert ingest.names == ["E"]
+
+
+def test_a_held_sigterm_is_given_back(make_client: MakeClient) -> None:
+    def handle(signum: int, frame: object) -> None: ...
+
+    before = signal.signal(signal.SIGTERM, handle)
+    try:
+        client = make_client()
+        assert lifecycle.hold_sigterm()
+        assert signal.getsignal(signal.SIGTERM) is not handle
+        client.close()
+        assert signal.getsignal(signal.SIGTERM) is handle
+        assert lifecycle.hold_sigterm()  # of nobody: there is nothing to deliver
+        assert signal.getsignal(signal.SIGTERM) is handle
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_only_the_main_thread_can_hold_sigterm_back(make_client: MakeClient) -> None:
+    def handle(signum: int, frame: object) -> None: ...
+
+    client = make_client()
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(lifecycle.hold_sigterm).result()  # it is ours
+        before = signal.signal(signal.SIGTERM, handle)
+        try:
+            assert not pool.submit(lifecycle.hold_sigterm).result()
+            assert signal.getsignal(signal.SIGTERM) is handle
+        finally:
+            signal.signal(signal.SIGTERM, before)
+    client.close()

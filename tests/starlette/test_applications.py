@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
+import weakref
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
+import anyio.to_thread
+import httpx
 import pytest
+from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.authentication import AuthCredentials, AuthenticationBackend, SimpleUser
 from starlette.background import BackgroundTask
@@ -14,7 +20,7 @@ from starlette.middleware.base import BaseHTTPMiddleware, RequestResponseEndpoin
 from starlette.middleware.sessions import SessionMiddleware
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
-from starlette.routing import Mount, Route, WebSocketRoute
+from starlette.routing import Host, Mount, Route, WebSocketRoute
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocket
 
@@ -235,6 +241,167 @@ def test_user_is_asked_of_a_callable(make_recording: MakeRecording) -> None:
     TestClient(app).get("/", headers={"X-Account": "7"})
     TestClient(app).get("/")  # where the callable raises
     assert [event.user_id for event in client.events] == ["7", "7", None, None]
+
+
+def test_callables_get_a_request(make_recording: MakeRecording) -> None:
+    """Of its body they see nothing; it belongs to the view."""
+
+    def ask(request: Any) -> str:
+        with pytest.raises(RuntimeError, match="Receive channel"):
+            asyncio.run(request.body())
+        return str(request.method)
+
+    client = make_recording(user_id=ask, exclude=lambda request: request.method == "OPTIONS")
+    excluded = []
+
+    async def view(request: DatalyrRequest) -> Response:
+        excluded.append(current_tracker() is None)
+        await anyio.to_thread.run_sync(request.datalyr.track, "Sent")
+        return PlainTextResponse(await request.body())
+
+    browser = TestClient(app_of(client, Route("/", view, methods=["POST", "OPTIONS"])))
+    assert browser.post("/", content=b"whole").text == "whole"
+    browser.options("/")
+    assert excluded == [False, True]
+    assert [event.user_id for event in client.events] == ["POST", "OPTIONS"]
+
+
+def test_callables_get_the_handshake_of_a_websocket(make_recording: MakeRecording) -> None:
+    client = make_recording(user_id=lambda connection: connection.headers["x-account"])
+
+    async def chat(websocket: WebSocket) -> None:
+        websocket.datalyr.track("Opened")
+        await websocket.accept()
+
+    browser = TestClient(app_of(client, WebSocketRoute("/chat", chat)))
+    with browser.websocket_connect("/chat", headers={"X-Account": "7"}):
+        pass
+    assert [event.user_id for event in client.events] == ["7"]
+
+
+class Copying:
+    """Pass on a copy of the scope, with a user in it."""
+
+    def __init__(self, app: Any, user: Any) -> None:
+        self.app = app
+        self.user = user
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await self.app({**scope, "path": "/inner", "user": self.user}, receive, send)
+
+
+def copying_app(client: RecordingClient, user: Any) -> Starlette:
+    async def view(request: DatalyrRequest) -> Response:
+        request.datalyr.page()
+        track_below("Below")
+        return PlainTextResponse()
+
+    app = Starlette(routes=[Route("/inner", view)])
+    app.add_middleware(Copying, user=user)
+    app.add_middleware(DatalyrMiddleware, client=client)
+    return app
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_user_in_a_copy_of_the_scope(make_recording: MakeRecording, asked: bool) -> None:
+    """The user is whom the view sees, the page is what the browser asked for."""
+    callables = {"user_id": lambda request: request.user.username} if asked else {}
+    client = make_recording(**callables)
+    TestClient(copying_app(client, SimpleUser("ann"))).get("/outer")
+    assert [event.user_id for event in client.events] == ["ann", "ann"]
+    assert client.events[0].properties["path"] == "/outer"
+
+
+def test_copy_of_the_scope_is_forgotten(client: RecordingClient) -> None:
+    user = SimpleUser("ann")
+    app = copying_app(client, user)
+    seen = weakref.ref(user)
+    TestClient(app).get("/")
+    assert [event.user_id for event in client.events] == ["ann", "ann"]
+    del user, app
+    gc.collect()
+    assert seen() is None
+
+
+async def meet(request: DatalyrRequest) -> Response:
+    """Answer once the others are here too."""
+    barrier: asyncio.Barrier = request.state.barrier
+    await barrier.wait()
+    request.state.left = request.datalyr.anonymous_id
+    trackers = (request.datalyr, request.state.datalyr)
+    return PlainTextResponse(" ".join(str(tracker.anonymous_id) for tracker in trackers))
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_one_state_for_all_requests(client: RecordingClient, told: bool) -> None:
+    """As asgi-lifespan's LifespanManager has it; what the lifespan left there can be read."""
+    app = app_of(client, Route("/", meet))
+    state: dict[str, Any] = {}
+
+    async def sharing(scope: Any, receive: Any, send: Any) -> None:
+        await app({**scope, "state": state}, receive, send)
+
+    async def get(visitor: str) -> str:
+        transport = httpx.ASGITransport(sharing)
+        headers = {"Cookie": f"__dl_visitor_id={visitor}"}
+        async with httpx.AsyncClient(
+            transport=transport, base_url="http://shop.example"
+        ) as browser:
+            return (await browser.get("/", headers=headers)).text
+
+    async def main() -> None:
+        if told:
+            await run_lifespan(app, state)
+        state["barrier"] = asyncio.Barrier(3)
+        answers = await asyncio.gather(*(get(visitor) for visitor in "abc"))
+        assert answers == ["a a", "b b", "c c"]
+
+    asyncio.run(main())
+    assert ("datalyr" in state) is not told
+
+
+async def run_lifespan(app: Any, state: dict[str, Any]) -> None:
+    waiting = ["lifespan.startup", "lifespan.shutdown"]
+
+    async def receive() -> Any:
+        return {"type": waiting.pop(0)}
+
+    async def send(message: Any) -> None: ...
+
+    await app({"type": "lifespan", "state": state}, receive, send)
+
+
+class Looking(BaseHTTPMiddleware):
+    async def dispatch(self, request: Request, call_next: RequestResponseEndpoint) -> Response:
+        request.state.barrier = asyncio.Barrier(1)  # from here on the request holds its state
+        await call_next(request)
+        return PlainTextResponse(f"{request.state.left} {request.state.datalyr.anonymous_id}")
+
+
+def test_state_is_shared_with_the_middleware_around_us(client: RecordingClient) -> None:
+    app = app_of(client, Route("/", meet))
+    app.add_middleware(Looking)
+    with TestClient(app) as browser:
+        assert browser.get("/", headers=VISITOR).text == "v v"
+
+
+def test_mounted_applications_find_the_client(client: RecordingClient) -> None:
+    async def view(request: Request) -> Response:
+        request.app.state.datalyr.track("user", request.url.path)
+        return PlainTextResponse()
+
+    shop = Starlette(routes=[Route("/buy", view)])
+    deep = FastAPI(routes=[Route("/buy", view), Mount("/shop", shop)])
+    app = app_of(
+        client,
+        Mount("/deep", routes=[Mount("/er", deep)]),
+        Host("a.example", deep),
+        Mount("/", shop),
+    )
+    browser = TestClient(app)
+    for path in ("/buy", "/deep/er/buy", "/deep/er/shop/buy"):
+        assert browser.get(path).status_code == 200
+    assert len(client.events) == 3
 
 
 @pytest.mark.parametrize("own", [True, False])
