@@ -261,6 +261,17 @@ class Datalyr:
         lifecycle.forget(self, self._sender)
         return clean
 
+    def reopen(self) -> None:
+        """Begin anew after `close`, for an application that is started again in one process.
+
+        Counts begin at 0. A client that is open stays as it is.
+        """
+        if self._closed:
+            self._begin()
+            self._closed = False
+            if self.config.enabled:
+                lifecycle.register(self, self._sender)
+
     async def aflush(self, timeout: float | None = None) -> bool:  # noqa: ASYNC109 - as flush
         """Do as `flush`, without blocking the event loop."""
         return await _in_thread(self.flush, timeout)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
@@ -16,8 +15,6 @@ from datalyr_core.response import Header
 from datalyr_starlette.request import REQUEST_KEY, SCOPE_KEY
 from datalyr_starlette.web_request import StarletteRequest
 
-logger = logging.getLogger("datalyr")
-
 
 class DatalyrMiddleware:
     """Give each request and websocket its tracker, and deliver what waits at shutdown."""
@@ -27,8 +24,8 @@ class DatalyrMiddleware:
 
         Args:
             app: The application.
-            client: A client made elsewhere, or None to make one. Who makes it closes it:
-                at shutdown a given client delivers and stays open.
+            client: A client made elsewhere, or None to make one. Both are closed at
+                shutdown, and open again if the application is started again.
             **options: The options of `Config` for the client that is made here; what is
                 not given comes from the environment (`DATALYR_<OPTION>`).
 
@@ -37,10 +34,9 @@ class DatalyrMiddleware:
                 runs already it is kept for the first call; see `_refuse`.
         """
         self.app = app
-        self._is_own = client is None
         self._problem: ConfigurationError | None = None
         self._exit_is_covered = False  # by lifespan, or by a SIGTERM that is held back
-        self._is_over = False  # whether a lifespan has closed our own client
+        self._is_over = False  # whether a lifespan has closed the client
         self._lifespan_state: Any = None
         try:
             self.client = _client(client, options)
@@ -113,18 +109,14 @@ class DatalyrMiddleware:
     async def _end(self) -> None:
         """Deliver what waits; the server may end the process as soon as it hears of it."""
         self._exit_is_covered = False
-        timeout = self.client.config.exit_timeout
-        if self._is_own:
-            self._is_over = True
-            await self.client.aclose(timeout)
-        elif not await self.client.aflush(timeout):
-            logger.warning("the application ends and the ingest did not take all its events")
+        self._is_over = not self.client.closed
+        await self.client.aclose(self.client.config.exit_timeout)
 
     def _renew(self, scope: Scope) -> None:
         """Let the application find the client as `app.state.datalyr`, one that is open."""
         if self._is_over:  # and yet the application goes on, as it does in tests
             self._is_over = False
-            self.client = Datalyr(self.client.config)
+            self.client.reopen()
         app = scope.get("app")
         state = getattr(app, "state", None)
         if state is not None and getattr(state, "datalyr", None) is not self.client:

@@ -305,3 +305,29 @@ def test_the_ingest_comes_back_for_a_later_client(
     track(second, 1)
     assert second.close()
     assert len(ingest.accepted) == 1
+
+
+def test_a_client_that_is_opened_again_is_as_new(
+    make_client: MakeClient, ingest: IngestServer
+) -> None:
+    client = make_client()
+    client.reopen()  # it is open
+    track(client, 1)
+    client.close()
+    client.reopen()
+    assert (client.closed, client.stats.accepted) == (False, 0)
+    track(client, 2)
+    assert client.flush()
+    assert client.stats.delivered == 2
+    assert ingest.names == ["E0", "E0", "E1"]
+
+
+def test_a_disabled_client_that_is_opened_again_stays_disabled(
+    make_client: MakeClient, ingest: IngestServer
+) -> None:
+    client = make_client(enabled=False)
+    client.close()
+    client.reopen()
+    track(client, 1)
+    assert client.flush()
+    assert ingest.requests == []
