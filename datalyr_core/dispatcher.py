@@ -208,7 +208,7 @@ class Dispatcher:
         elif self._outbox.waiting > len(self._delayed):
             pause = JOIN_AFTER
         else:
-            pause = min(self._delayed.values()) - now if self._delayed else None
+            pause = max(min(self._delayed.values()) - now, JOIN_AFTER) if self._delayed else None
         if deadline is not None:
             pause = min(deadline - now, deadline - now if pause is None else pause)
         return None if pause is None else min(max(pause, 0.0), threading.TIMEOUT_MAX)
