@@ -1,4 +1,4 @@
-"""The ingest over HTTP, by httpx's engine. The only module that knows an HTTP library."""
+"""The ingest over HTTP, by httpx's engine."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from __future__ import annotations
 # the sender's threads would import is therefore imported here, in the main thread.
 import encodings.idna  # noqa: F401 - by a connection to a host name
 import ssl
-import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -20,6 +19,7 @@ import httpx
 
 from datalyr_core.config import Config
 from datalyr_core.delivery.base import Reply
+from datalyr_core.delivery.network import TimedBackend, clock
 from datalyr_core.errors import TransportError
 from datalyr_core.event import LIBRARY
 from datalyr_core.options import is_loopback
@@ -86,7 +86,7 @@ class HttpTransport:
             "timeout": dict.fromkeys(("connect", "read", "write", "pool"), budget),
             "trace": watch,
         }
-        _clock.give_up_at = give_up_at
+        clock.give_up_at = give_up_at
         with self._engine.post(body, extensions) as (status, headers, content):
             return Reply(status, headers, _beginning(content, give_up_at))
 
@@ -127,7 +127,7 @@ class _Pool:
             max_connections=most + 1,  # one for an exiting thread
             max_keepalive_connections=most,
             keepalive_expiry=KEEP_ALIVE,
-            network_backend=_TimedBackend(),
+            network_backend=TimedBackend(),
         )
 
     @contextmanager
@@ -177,63 +177,6 @@ class _Client:
 
     def close(self) -> None:
         pass
-
-
-class _Clock(threading.local):
-    """Know by when the request of this thread must be over, on the monotonic clock."""
-
-    give_up_at = 0.0
-
-    def left(self, timeout: float | None) -> float:
-        """Return the seconds that are left, at most some time-out."""
-        left = max(self.give_up_at - time.monotonic(), 0.001)
-        return left if timeout is None else min(left, timeout)
-
-
-_clock = _Clock()
-
-
-class _TimedBackend(httpcore.NetworkBackend):
-    """Bound all that a request does on the network together; httpcore bounds each step."""
-
-    def __init__(self) -> None:
-        self._real = httpcore.SyncBackend()
-
-    def connect_tcp(
-        self, host: str, port: int, timeout: float | None = None, *args: Any, **options: Any
-    ) -> httpcore.NetworkStream:
-        return _TimedStream(
-            self._real.connect_tcp(host, port, _clock.left(timeout), *args, **options)
-        )
-
-
-class _TimedStream(httpcore.NetworkStream):
-    """Give each step on a connection the time that its request has left."""
-
-    def __init__(self, real: httpcore.NetworkStream) -> None:
-        self._real = real
-
-    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._real.read(max_bytes, _clock.left(timeout))
-
-    def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._real.write(buffer, _clock.left(timeout))
-
-    def close(self) -> None:
-        self._real.close()
-
-    def start_tls(
-        self,
-        ssl_context: ssl.SSLContext,
-        server_hostname: str | None = None,
-        timeout: float | None = None,
-    ) -> httpcore.NetworkStream:
-        return _TimedStream(
-            self._real.start_tls(ssl_context, server_hostname, _clock.left(timeout))
-        )
-
-    def get_extra_info(self, info: str) -> Any:
-        return self._real.get_extra_info(info)
 
 
 class _Watch:
