@@ -214,7 +214,8 @@ def test_a_client_that_hangs_takes_no_time_from_the_others(
 # Signals
 
 READY = "print('ready', flush=True)\n"
-WAIT = "import time\ntime.sleep(30)\n"
+# Short naps: a signal that comes just before a long one waits for its end.
+WAIT = "import time\nwhile True:\n    time.sleep(0.05)\n"
 
 
 def terminated(scripts: Scripts, source: str, **options: object) -> tuple[int, str, str]:

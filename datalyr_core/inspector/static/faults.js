@@ -17,6 +17,7 @@ const READERS = {
 };
 
 let shown = "off";
+let refusal = ""; // of the newest change; what comes late of an older one does not hide it
 
 export function watchFaults() {
   form.addEventListener("change", send);
@@ -29,7 +30,8 @@ export function showFault(fault) {
   if (now !== shown) for (const radio of kind) radio.checked = radio.value === now;
   shown = now;
   panel.toggleAttribute("data-active", now !== "off");
-  state.textContent = now === "off" ? "" : `${answerOf(fault)} for ${requests(fault.count)}`;
+  const told = now === "off" ? "" : `${answerOf(fault)} for ${requests(fault.count)}`;
+  state.textContent = refusal || told;
   showSettings();
 }
 
@@ -37,8 +39,9 @@ async function send() {
   showSettings();
   const limit = kind.value === "off" || !count.value ? {} : { count: Number(count.value) };
   const { ok, answer } = await ask("PUT", "/api/faults", { ...READERS[kind.value](), ...limit });
+  refusal = ok ? "" : answer.error;
   if (ok) showFault(answer);
-  else state.textContent = answer.error;
+  else state.textContent = refusal;
 }
 
 function showSettings() {
