@@ -73,6 +73,7 @@ class Datalyr:
             self.config = Config.from_mapping(options, **given)
         self._closed = False
         self._fork_lock = threading.RLock()
+        self._finalizer = weakref.finalize(self, int)  # of no sender yet
         self._begin()
         if self.config.enabled:
             _warn_of_twin(self.config)
@@ -257,8 +258,10 @@ class Datalyr:
         self._notice_fork()
         deadline = time.monotonic() + (self.config.close_timeout if timeout is None else timeout)
         self._closed = True
-        clean = self._sender.stop(deadline)
-        lifecycle.forget(self, self._sender)
+        sender = self._sender
+        clean = sender.stop(deadline)
+        # It may have been opened again meanwhile, with a sender that has to be looked after.
+        lifecycle.forget(self if sender is self._sender else None, sender)
         return clean
 
     def reopen(self) -> None:
@@ -266,11 +269,12 @@ class Datalyr:
 
         Counts begin at 0. A client that is open stays as it is.
         """
-        if self._closed:
-            self._begin()
-            self._closed = False
-            if self.config.enabled:
-                lifecycle.register(self, self._sender)
+        with self._fork_lock:
+            if self._closed:
+                self._begin()
+                self._closed = False
+                if self.config.enabled:
+                    lifecycle.register(self, self._sender)
 
     async def aflush(self, timeout: float | None = None) -> bool:  # noqa: ASYNC109 - as flush
         """Do as `flush`, without blocking the event loop."""
@@ -334,7 +338,9 @@ class Datalyr:
         transport, close = _transport(self.config)
         self._sender = Sender(self.config, self._outbox, transport, self._hooks, close)
         # A client that is forgotten must not keep its threads; see Sender.retire.
-        weakref.finalize(self, self._sender.retire).atexit = False
+        self._finalizer.detach()
+        self._finalizer = weakref.finalize(self, self._sender.retire)
+        self._finalizer.atexit = False
         self._pid = os.getpid()  # last: only now is everything this process's own
 
     def after_fork(self) -> None:
@@ -353,6 +359,7 @@ class Datalyr:
         if self._pid != os.getpid():
             with self._fork_lock:
                 if self._pid != os.getpid():  # no other thread was first
+                    lifecycle.notice_fork()
                     self._renew()
 
     def _call(self, call: Callable[..., Event], name: object, /, **told: object) -> str | None:

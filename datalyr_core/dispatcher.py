@@ -16,7 +16,8 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from datalyr_core.config import Config
@@ -38,7 +39,7 @@ JOIN_AFTER = 0.01  # seconds after which a send that is under way counts as slow
 
 Action = Callable[[], Any]
 Answer = Reply | TransportError
-Lease = tuple[Entry, bool]  # an event to send, and whether it is a probe
+Lease = tuple[Entry, int]  # an event to send, and the number of the probe that it is, or 0
 
 
 class Dispatcher:
@@ -114,6 +115,24 @@ class Dispatcher:
         """Tell whether other threads are calling hooks; a hook may wait for all but itself."""
         return bool(self._reporting - {threading.get_ident()})
 
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Let the calling thread wait, from within a hook perhaps.
+
+        Nobody waits for its hook meanwhile: two hooks would wait for each other.
+        """
+        thread = threading.get_ident()
+        with self._cond:
+            was_reporting = thread in self._reporting
+            self._reporting.discard(thread)
+            self._cond.notify_all()
+        try:
+            yield
+        finally:
+            if was_reporting:
+                with self._cond:
+                    self._reporting.add(thread)
+
     @property
     def idle(self) -> bool:
         """Tell whether no pass is under way."""
@@ -128,8 +147,9 @@ class Dispatcher:
         return self._resting > 0 and not self._gate.failures
 
     def crowded(self, threads: int) -> bool:
-        """Tell whether events wait while each of some threads is busy."""
-        return threads <= len(self._sending) and self._outbox.waiting > 0
+        """Tell whether events wait while each of some threads is busy, with a hook perhaps."""
+        busy = len(self._sending) + len(self._reporting)
+        return threads <= busy and self._outbox.waiting > 0
 
     # Handing out
 
@@ -144,7 +164,7 @@ class Dispatcher:
             deadline: When to stop waiting, on the monotonic clock.
 
         Returns:
-            An event, with whether it is a probe, or None when there is no more to do.
+            An event to send, or None when there is no more to do.
         """
         with self._cond:
             lease, resting = None, False
@@ -260,7 +280,7 @@ class Dispatcher:
         return self._failed(entry, probe, answer, now)
 
     def _answered(
-        self, entry: Entry, probe: bool, answer: Reply, outcome: Outcome, now: float
+        self, entry: Entry, probe: int, answer: Reply, outcome: Outcome, now: float
     ) -> list[Action]:
         """Settle an event that the ingest took or refused: either way it is there."""
         actions = self._recovered(probe, now)
@@ -275,7 +295,7 @@ class Dispatcher:
         self.lost += 1
         return [*actions, lambda: self._report_refusal(entry, answer)]
 
-    def _recovered(self, probe: bool, now: float) -> list[Action]:
+    def _recovered(self, probe: int, now: float) -> list[Action]:
         if not self._gate.failures:
             return []
         self._gate.succeeded(probe=probe, now=now)
@@ -286,7 +306,7 @@ class Dispatcher:
         self._in_trouble = False
         return [lambda: logger.warning("the ingest answers again; %d wait", len(self._outbox))]
 
-    def _failed(self, entry: Entry, probe: bool, answer: Answer, now: float) -> list[Action]:
+    def _failed(self, entry: Entry, probe: int, answer: Answer, now: float) -> list[Action]:
         entry.attempts += 1
         used_up = entry.attempts > self._config.retry_limit
         wait = self._close_gate(1 if used_up else entry.attempts, probe, answer, now)
@@ -305,7 +325,7 @@ class Dispatcher:
                 self._end_pass(now)
         return actions
 
-    def _close_gate(self, attempts: int, probe: bool, answer: Answer, now: float) -> float:
+    def _close_gate(self, attempts: int, probe: int, answer: Answer, now: float) -> float:
         """Hold back, and return how long this event is to wait by our own rule."""
         asked = retry_after(answer.headers, time.time()) if isinstance(answer, Reply) else 0.0
         wait = backoff(attempts, random.random())  # noqa: S311 - jitter, not a secret

@@ -15,6 +15,23 @@ from datalyr_core.event import DropReason, Event
 logger = logging.getLogger("datalyr")
 
 
+# What a call of `track` or its kin can be dropped for.
+_BY_TRACKING = {
+    DropReason.BEFORE_SEND,
+    DropReason.CLOSED,
+    DropReason.CONSENT,
+    DropReason.QUEUE_OVERFLOW,
+    DropReason.VALIDATION_ERROR,
+}
+
+
+class _Running(threading.local):
+    """Know which hooks run in this thread."""
+
+    before_send = False
+    drops: list[tuple[list[Event], DropReason]] | None = None  # still to be told
+
+
 class Hooks:
     """Call the application's hooks; one that raises is logged and otherwise ignored."""
 
@@ -25,7 +42,7 @@ class Hooks:
         # Re-entrant: a finalizer that tracks may run while this very thread holds it.
         self._lock = threading.RLock()
         self._dropped: Counter[str] = Counter()
-        self._in_hook = threading.local()
+        self._running = _Running()
 
     def dropped(self) -> Counter[str]:
         """Return how many events were given up, by reason; none of a reason is 0."""
@@ -34,16 +51,19 @@ class Hooks:
 
     def before_send(self, event: Event) -> Event | None:
         """Let the application change an event, or drop it by returning None."""
-        if self._config.before_send is None:
-            return event
+        if self._config.before_send is None or self._running.before_send:
+            return event  # one that tracks would see its own event, and track again
         # It gets one of its own: what it has half changed when it raises is not sent, and
         # what the application put into the event stays as it was.
         own = replace(event, properties=_own(event.properties), context=dict(event.context))
+        self._running.before_send = True
         try:
             changed: Any = self._config.before_send(own)
         except Exception:
             logger.exception("before_send raised; the event is sent as it was")
             return event
+        finally:
+            self._running.before_send = False
         if changed is None:
             return None
         if isinstance(changed, Event) and _is_whole(changed):
@@ -96,16 +116,21 @@ class Hooks:
         self._tell_of_drop(events, reason)
 
     def _tell_of_drop(self, events: Iterable[Event], reason: DropReason) -> None:
-        # A hook that tracks while the queue is full drops another, and would hear of it, ...
-        if self._config.on_drop is None or getattr(self._in_hook, "dropping", False):
+        if self._config.on_drop is None:
             return
-        self._in_hook.dropping = True
+        if self._running.drops is not None:  # the hook that runs has led to another drop
+            # One that tracks while the queue is full would hear of itself for ever.
+            if reason not in _BY_TRACKING:
+                self._running.drops.append((list(events), reason))
+            return
+        drops = self._running.drops = [(list(events), reason)]
         try:
-            self._config.on_drop(list(events), reason)
+            while drops:
+                self._config.on_drop(*drops.pop(0))
         except Exception:
             logger.exception("on_drop raised")
         finally:
-            self._in_hook.dropping = False
+            self._running.drops = None
 
     def warn_once(
         self, message: str, level: int = logging.WARNING, *, kind: str | None = None

@@ -50,6 +50,7 @@ class Finishable(Protocol):
 _forkable: weakref.WeakSet[Any] = weakref.WeakSet()
 _finishable: weakref.WeakSet[Any] = weakref.WeakSet()
 _hooked = False
+_pid = os.getpid()
 _exiting = False
 _ending = False
 _server_handler: Any = None  # of SIGTERM, where it is held back
@@ -73,11 +74,18 @@ def clients() -> list[Any]:
     return list(_forkable)
 
 
-def forget(client: Forkable, sender: Finishable) -> None:
-    """Stop looking after a client that is closed."""
-    _forkable.discard(client)
+def forget(client: Forkable | None, sender: Finishable) -> None:
+    """Stop looking after a client that is closed, or after a sender that it no longer has."""
+    if client is not None:
+        _forkable.discard(client)
     _finishable.discard(sender)
     release_sigterm()
+
+
+def notice_fork() -> None:
+    """Notice a fork that ran no fork hooks, as uWSGI's does not; the clients do so themselves."""
+    if _pid != os.getpid():
+        _begin_anew()
 
 
 def release_sigterm() -> None:
@@ -152,10 +160,15 @@ def is_ending() -> bool:
     return _ending
 
 
-def _after_fork() -> None:
-    global _exiting, _ending
+def _begin_anew() -> None:
+    global _exiting, _ending, _pid
     _exiting = _ending = False
+    _pid = os.getpid()
     _finishable.clear()  # they are the parent's
+
+
+def _after_fork() -> None:
+    _begin_anew()
     for client in list(_forkable):
         client.after_fork()
 

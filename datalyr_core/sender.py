@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -72,13 +73,13 @@ class Sender:
             self.finish(time.monotonic() + self.exit_timeout)
         elif not self._threads and not self._add_thread(most=1):
             pass  # the next event tries to start one, and flush and exit need none
-        elif self._outbox.waiting >= self._config.flush_at:
+        elif self._outbox.waiting >= self._config.flush_at or not self._dispatcher.idle:
             self._hasten()
         # When everything else is on its way, the event itself is the oldest that waits.
         return not evicted or evicted[-1].body is not body
 
     def _hasten(self) -> None:
-        """See to it that somebody notices that enough wait."""
+        """See to it that what waits is noticed, also while every thread is busy."""
         if self._dispatcher.needs_waking:
             self._dispatcher.wake()
         elif self._dispatcher.crowded(len(self._threads)):
@@ -97,11 +98,12 @@ class Sender:
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         lost = self._dispatcher.lost
-        while self._dispatcher.unfinished():
-            delivered = self.delivered
-            if not self._pass(deadline, hurry=True) or self.delivered == delivered:
-                break
-        return not self._dispatcher.unfinished() and self._dispatcher.lost == lost
+        with self._dispatcher.waiting():
+            while self._dispatcher.unfinished():
+                delivered = self.delivered
+                if not self._pass(deadline, hurry=True) or self.delivered == delivered:
+                    break
+            return not self._dispatcher.unfinished() and self._dispatcher.lost == lost
 
     def stop(self, deadline: float) -> bool:
         """Deliver until the deadline, on the monotonic clock, then end for good.
@@ -144,9 +146,10 @@ class Sender:
     def _drain(self, deadline: float) -> None:
         """Make passes until nothing is left, however often they fail."""
         hurry = True
-        while self._dispatcher.unfinished() and time.monotonic() < deadline:
-            self._pass(deadline, hurry=hurry)
-            hurry = False
+        with self._dispatcher.waiting():
+            while self._dispatcher.unfinished() and time.monotonic() < deadline:
+                self._pass(deadline, hurry=hurry)
+                hurry = False
 
     def _pass(self, deadline: float | None, *, hurry: bool) -> bool:
         """Have a whole pass made; False if the deadline came first."""
@@ -154,21 +157,29 @@ class Sender:
         own = threading.current_thread() in self._threads  # a hook that closes the client
         if own or not (self._threads or self._add_thread(most=1)):
             return self._help(number, deadline)
+        self._hasten()
         return self._dispatcher.wait_for_pass(number, deadline)
 
     def _help(self, number: int, deadline: float | None) -> bool:
         """Make a pass in the calling thread, since no other can make it."""
         is_over = partial(self._dispatcher.pass_is_over, number)
-        self._limit_transport(deadline)
-        while lease := self._dispatcher.next(is_over, joining=False, deadline=deadline):
-            self._send(lease)
-        self._limit_transport(None)
+        with self._hurried_transport(deadline):
+            while lease := self._dispatcher.next(is_over, joining=False, deadline=deadline):
+                self._send(lease)
         return is_over()
 
-    def _limit_transport(self, deadline: float | None) -> None:
-        """Tell a transport that can be told by when its answers must be there."""
-        if hasattr(self._transport, "deadline"):
-            self._transport.deadline = deadline
+    @contextmanager
+    def _hurried_transport(self, deadline: float | None) -> Iterator[None]:
+        """Tell a transport that can be told by when this thread's answers must be there."""
+        transport: Any = self._transport
+        if not hasattr(transport, "deadline"):
+            yield
+            return
+        before, transport.deadline = transport.deadline, deadline
+        try:
+            yield
+        finally:
+            transport.deadline = before
 
     def _give_up_rest(self, why: str) -> None:
         self._give_up_all(DropReason.CLOSE_TIMEOUT, f"{why}; {{count}} are lost")
@@ -215,6 +226,8 @@ class Sender:
                 joining = False
         finally:
             self._threads.discard(threading.current_thread())
+            if not self._threads and self._outbox.waiting and not self._stopping:
+                self._add_thread(most=1)  # this one was made to end by somebody else's code
             if self._retired and not self._threads:
                 self._close_transport()
 
@@ -238,6 +251,9 @@ class Sender:
             answer = error
         except Exception as error:  # a transport of the application's own may raise anything
             answer = TransportError(f"{type(error).__name__}: {error}")
+        except BaseException as error:  # this thread is made to end; its event is not
+            self._dispatcher.conclude(lease, TransportError(f"{type(error).__name__}: {error}"))
+            raise
         answer = checked(answer)  # or answer anything
         if self._config.debug:
             logger.debug("%s", self._config.without_key(f"sent {entry.body!r}: {answer!r}"))

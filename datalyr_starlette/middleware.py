@@ -109,8 +109,9 @@ class DatalyrMiddleware:
     async def _end(self) -> None:
         """Deliver what waits; the server may end the process as soon as it hears of it."""
         self._exit_is_covered = False
-        self._is_over = not self.client.closed
+        was_open = not self.client.closed
         await self.client.aclose(self.client.config.exit_timeout)
+        self._is_over = was_open
 
     def _renew(self, scope: Scope) -> None:
         """Let the application find the client as `app.state.datalyr`, one that is open."""

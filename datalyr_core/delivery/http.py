@@ -57,7 +57,7 @@ class HttpTransport:
         )
         self._timeout = config.timeout
         self._most_kept = config.concurrency
-        self.deadline: float | None = None  # of the process's exit, on the monotonic clock
+        self._closed = False
 
     def send(self, body: bytes) -> Reply:
         """Post a body, again at once while kept connections turn out to be dead.
@@ -73,13 +73,25 @@ class HttpTransport:
             try:
                 return self._exchange(body, watch, budget, give_up_at)
             except Exception as error:  # also of a foreign client, which may raise anything
-                if not (kept and watch.reused and _is_stale(error)):
+                # Closing takes the connection away from a request that is under way.
+                if self._closed or not (kept and watch.reused and _is_stale(error)):
                     raise TransportError(f"{type(error).__name__}: {error}"[:500]) from error
             kept -= 1
 
     def close(self) -> None:
         """Close the connections that are ours."""
+        self._closed = True
         self._engine.close()
+
+    @property
+    def deadline(self) -> float | None:
+        """Return by when requests of this thread must be over, on the monotonic clock."""
+        return clock.deadline
+
+    @deadline.setter
+    def deadline(self, deadline: float | None) -> None:
+        """Set it for this thread alone: others have their usual time."""
+        clock.deadline = deadline
 
     def _exchange(self, body: bytes, watch: _Watch, budget: float, give_up_at: float) -> Reply:
         extensions = {
@@ -92,9 +104,9 @@ class HttpTransport:
 
     def _budget(self) -> float:
         """Return the seconds that this request may take."""
-        if self.deadline is None:
+        if clock.deadline is None:
             return self._timeout
-        return max(min(self._timeout, self.deadline - time.monotonic()), 0.01)
+        return max(min(self._timeout, clock.deadline - time.monotonic()), 0.01)
 
 
 class _Engine(Protocol):

@@ -11,9 +11,10 @@ import httpcore
 
 
 class _Clock(threading.local):
-    """Know by when the request of this thread must be over, on the monotonic clock."""
+    """Know how much time this thread has, on the monotonic clock."""
 
-    give_up_at = 0.0
+    deadline: float | None = None  # of all that it sends
+    give_up_at = 0.0  # of the request that is under way
 
     def left(self, timeout: float | None) -> float:
         """Return the seconds that are left, at most some time-out."""

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import gc
 import logging
 import threading
 import time
+import weakref
 from typing import Any
 
 import pytest
 
-from datalyr_core import Datalyr, Event, Reply
+from datalyr_core import Datalyr, Event, Reply, lifecycle
 from tests.conftest import MakeClient
 from tests.support.ingest import DOWN, OK, SILENCE, Answer, IngestServer, slow
 from tests.support.waiting import eventually
@@ -331,3 +333,138 @@ def test_a_disabled_client_that_is_opened_again_stays_disabled(
     track(client, 1)
     assert client.flush()
     assert ingest.requests == []
+
+
+# Behind a request that hangs
+
+
+def hanging(name: str) -> Any:
+    """Answer at once, but for one event."""
+    return lambda request: SILENCE if request.body["event"] == name else OK
+
+
+@pytest.mark.parametrize("end", ["wait", "flush", "close"])
+def test_events_behind_one_that_hangs_go_on(
+    end: str, make_client: MakeClient, ingest: IngestServer
+) -> None:
+    ingest.answer = hanging("E0")
+    client = make_client(flush_at=1 if end == "wait" else 20, flush_interval=3600)
+    track(client, 1)
+    if end == "wait":
+        assert eventually(lambda: ingest.in_flight == 1)
+    for number in range(1, 11):
+        client.track("u", f"E{number}")
+    if end != "wait":
+        assert getattr(client, end)(1) is False
+    assert eventually(lambda: len(ingest.names) == 10)
+
+
+def test_an_event_that_comes_while_others_rest_is_sent_at_once(
+    make_client: MakeClient, ingest: IngestServer
+) -> None:
+    ingest.answer = slow(0.2)
+    client = make_client(flush_at=5, flush_interval=3600, concurrency=5)
+    track(client, 5)
+    assert eventually(lambda: ingest.most_in_flight == 5)
+    ingest.answer = hanging("hangs")
+    client.track("u", "hangs")
+    assert eventually(lambda: len(ingest.names) == 5)
+    client.track("u", "late")
+    assert eventually(lambda: "late" in ingest.names)
+
+
+def test_a_hook_that_takes_its_time_keeps_one_thread_and_no_event(
+    make_client: MakeClient, ingest: IngestServer
+) -> None:
+    go_on = threading.Event()
+    ingest.script.append(Answer(400))
+    client = make_client(flush_at=1, on_drop=lambda events, reason: go_on.wait(10))
+    track(client, 1)
+    assert eventually(lambda: client.stats.dropped["permanent_client_error"] == 1)
+    client.track("u", "good")
+    assert eventually(lambda: ingest.names == ["good"])
+    go_on.set()
+
+
+@pytest.mark.parametrize("wait", ["flush", "close"])
+def test_hooks_that_wait_do_not_wait_for_each_other(
+    wait: str, make_client: MakeClient, ingest: IngestServer
+) -> None:
+    took: list[float] = []
+
+    def on_error(event: Event, error: Exception) -> None:
+        begun = time.monotonic()
+        getattr(client, wait)()
+        took.append(time.monotonic() - begun)
+
+    ingest.answer = Answer(401, delay=0.1)
+    client = make_client(flush_at=1, on_error=on_error, close_timeout=5)
+    track(client, 20)
+    assert eventually(lambda: client.stats.waiting == 0 and len(took) > 0)
+    assert client.flush(10) or client.closed
+    assert max(took) < 4
+
+
+def test_a_hook_hears_of_the_drops_that_it_leads_to(
+    make_client: MakeClient, ingest: IngestServer
+) -> None:
+    told: list[tuple[str, str]] = []
+
+    def on_drop(events: list[Event], reason: str) -> None:
+        told.extend((event.event, str(reason)) for event in events)
+        client.close(0)
+
+    ingest.script.append(Answer(400))
+    ingest.answer = SILENCE
+    client = make_client(concurrency=1, on_drop=on_drop)
+    track(client, 10)
+    client.flush(2)
+    assert eventually(lambda: len(told) == 10)
+    assert {reason for _, reason in told} == {"permanent_client_error", "close_timeout"}
+
+
+def test_a_hook_that_flushes_takes_no_time_from_other_threads(
+    make_client: MakeClient, ingest: IngestServer
+) -> None:
+    ingest.script.append(Answer(400))
+    ingest.answer = slow(0.4)
+    client = make_client(flush_at=1, on_error=lambda event, error: client.flush(0.1))
+    track(client, 20)
+    client.flush()
+    assert client.stats.delivered == 19
+    assert client.stats.retried <= 1  # what the hook's own thread sent, with that little time
+
+
+def test_nothing_is_sent_again_after_the_end(make_client: MakeClient, ingest: IngestServer) -> None:
+    client = make_client(concurrency=1)
+    track(client, 1)
+    client.flush()
+    ingest.answer = slow(1)
+    client.track("u", "slow")
+    assert not client.close(0.3)
+    assert eventually(lambda: ingest.in_flight == 0)
+    assert [each.body["event"] for each in ingest.requests] == ["E0", "slow"]
+
+
+def test_a_client_that_is_opened_while_it_closes_is_looked_after(
+    make_client: MakeClient, ingest: IngestServer
+) -> None:
+    ingest.answer = slow(0.5)
+    client = make_client()
+    track(client, 1)
+    closing = threading.Thread(target=client.close)
+    closing.start()
+    assert eventually(lambda: client.closed)
+    client.reopen()
+    closing.join()
+    assert client._sender in lifecycle._finishable
+    assert client in lifecycle.clients()
+
+
+def test_a_client_that_is_opened_often_keeps_nothing(make_client: MakeClient) -> None:
+    client = make_client()
+    former = weakref.ref(client._sender)
+    client.close()
+    client.reopen()
+    gc.collect()
+    assert former() is None

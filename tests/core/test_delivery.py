@@ -328,6 +328,19 @@ def test_a_before_send_sees_properties_without_an_end(
     assert ingest.accepted[0]["properties"]["a"] == 1
 
 
+def test_a_before_send_that_tracks_sees_no_event_of_its_own(
+    make_client: MakeClient, ingest: IngestServer
+) -> None:
+    def before_send(event: Event) -> Event:
+        client.track("u", "told")
+        return event
+
+    client = make_client(before_send=before_send, concurrency=1)
+    client.track("u", "E")
+    client.flush()
+    assert ingest.names == ["told", "E"]
+
+
 class Broken(UserDict[str, Any]):
     def keys(self) -> Any:
         raise LookupError("on purpose")

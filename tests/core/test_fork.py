@@ -136,9 +136,30 @@ for _ in range(100):
     for thread in threads:
         thread.join()
     assert client.stats.accepted == 8, client.stats
+os._exit(0)  # a hundred clients have something left, and are no matter of this test
 """
     )
     assert (ended.code, ended.err) == (0, "")
+
+
+def test_an_unnoticed_child_does_not_end_for_its_parent(
+    scripts: Scripts, ingest: IngestServer
+) -> None:
+    ended = scripts.run(
+        TRACK
+        + """
+import ctypes
+from datalyr_core import lifecycle
+pid = ctypes.PyDLL(None).fork()
+if not pid:
+    client.track("u", "child")
+    assert len(lifecycle._finishable) == 1, list(lifecycle._finishable)
+    sys.exit()
+assert os.waitpid(pid, 0)[1] == 0
+"""
+    )
+    assert (ended.code, ended.err) == (0, "")
+    assert Counter(ingest.names) == {"parent": 1, "child": 1}
 
 
 def test_a_closed_or_disabled_client_stays_so_in_a_child(

@@ -211,6 +211,25 @@ def test_a_transport_that_gives_no_answer_is_transient(
     assert len(hooks.errors) == 1
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_an_event_of_a_thread_that_is_made_to_end_goes_back(
+    make_client: MakeClient, hooks: Hooks
+) -> None:
+    class Ending:
+        ends = True
+
+        def send(self, body: bytes) -> Reply:
+            if self.ends:
+                self.ends = False
+                raise SystemExit
+            return Reply(200)
+
+    client = make_client(transport=Ending(), **hooks.options)
+    track(client, 1)
+    assert client.flush(timeout=5)
+    assert (client.stats.delivered, client.stats.retried) == (1, 1)
+
+
 @pytest.mark.parametrize(
     ("reply", "reason"),
     [
