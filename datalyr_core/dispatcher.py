@@ -146,10 +146,14 @@ class Dispatcher:
         """
         return self._resting > 0 and not self._gate.failures
 
+    @property
+    def busy(self) -> int:
+        """Return how many threads send or call hooks, and notice nothing meanwhile."""
+        return len(self._sending) + len(self._reporting)
+
     def crowded(self, threads: int) -> bool:
-        """Tell whether events wait while each of some threads is busy, with a hook perhaps."""
-        busy = len(self._sending) + len(self._reporting)
-        return threads <= busy and self._outbox.waiting > 0
+        """Tell whether events wait while each of some threads is busy."""
+        return threads <= self.busy and self._outbox.waiting > 0
 
     # Handing out
 

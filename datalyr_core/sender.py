@@ -239,7 +239,8 @@ class Sender:
         """
         thread = threading.current_thread()
         over = self._stopping or (self._retired and not len(self._outbox))
-        if over or (len(self._threads) > 1 and self._dispatcher.idle):
+        free = len(self._threads) - self._dispatcher.busy
+        if over or (free > 1 and self._dispatcher.idle):
             self._threads.discard(thread)
         return thread not in self._threads
 
