@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from uuid import UUID
 
 import httpx
 
@@ -158,7 +159,8 @@ def _load(port: int, ids: list[str]) -> None:
                 reply = client.get("/track")
             except httpx.HTTPError:
                 return
-            if reply.status_code == 200:
+            # gunicorn that is told to quit in the middle of a reply goes on with an error page.
+            if reply.status_code == 200 and len(reply.text) == len(str(UUID(int=0))):
                 ids.append(reply.text)
 
 
