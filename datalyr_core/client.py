@@ -358,7 +358,7 @@ class Datalyr:
         """Notice a fork that ran no fork hooks, as uWSGI's does not."""
         if self._pid != os.getpid():
             with self._fork_lock:
-                if self._pid != os.getpid():  # no other thread was first
+                if self._pid != os.getpid():  # pragma: no branch - or another thread was first
                     lifecycle.notice_fork()
                     self._renew()
 

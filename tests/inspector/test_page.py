@@ -180,9 +180,14 @@ def test_the_keyboard_is_enough(page: Page, http: httpx.Client) -> None:
     first, second = page.locator(".row").all()
     between = ("Only violations", "Only de-duplicated", "Clear all")
     stops = [page.get_by_role("button", name=name) for name in between]
-    for stop in (*stops, first):
+    for stop in stops:
         page.keyboard.press("Tab")
-        expect(stop).to_be_focused()  # the page may be painting, and keys are not waited for
+        expect(stop).to_be_focused()
+    for _ in range(3):  # browsers stop at what scrolls, too, which depends on the page's size
+        page.keyboard.press("Tab")
+        if first.evaluate("row => row === document.activeElement"):
+            break
+    expect(first).to_be_focused()
     assert first.evaluate("row => getComputedStyle(row).outlineStyle") == "solid"
     page.keyboard.press("ArrowDown")
     expect(second).to_be_focused()
