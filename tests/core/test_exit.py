@@ -55,7 +55,7 @@ def test_however_a_script_ends_its_event_is_delivered_at_once(
     ended = scripts.run(TRACK + end)
     assert ended.code == code, ended.err
     assert ingest.names == ["E"]
-    assert ended.took < 9
+    assert ended.took < 4
     assert "Traceback" not in ended.err or code
 
 
@@ -163,7 +163,7 @@ def test_an_ingest_that_takes_nothing_delays_the_exit_only_so_long_and_is_told_o
     # Handlers that track later share the same time.
     ended = scripts.run(prelude + LATE + TRACK, exit_timeout=1, flush_at=100)
     assert ended.code == 0
-    assert ended.took < 8  # most of it the start, on a busy machine
+    assert ended.took < 4.5  # by default it would be 5
     assert "the process ends and the ingest did not take them in time" in ended.err
     assert "Traceback" not in ended.err
 
@@ -207,7 +207,7 @@ def test_a_client_that_hangs_takes_no_time_from_the_others(
             exit_timeout=1,
         )
     assert ended.code == 0
-    assert ended.took < 8
+    assert ended.took < 4.5
     assert ingest.names == ["E"]
 
 
@@ -389,7 +389,7 @@ def test_a_server_gets_its_sigterm_when_the_time_is_up(
         stopping.wait(20)
         begun = time.monotonic()
         client.track("u", "Late")
-        assert time.monotonic() - begun < 0.9  # the time is used up
+        assert time.monotonic() - begun < 0.5  # the time is used up
         exits = True
         serve()
     """
@@ -397,7 +397,7 @@ def test_a_server_gets_its_sigterm_when_the_time_is_up(
     assert ended.code == 7
     assert ended.out.split() == ["handled", "0", "stopped"]
     assert "1 are lost" in ended.err
-    assert ended.took < 9
+    assert ended.took < 4
 
 
 def test_a_busy_server_is_not_kept_from_its_sigterm(scripts: Scripts, ingest: IngestServer) -> None:
@@ -414,7 +414,7 @@ lifecycle.hold_sigterm()
     ended = scripts.run(SERVER + busy + TERMINATED, exit_timeout=20, flush_at=1)
     assert ended.code == -signal.SIGTERM
     assert "E" in ingest.names
-    assert ended.took < 10
+    assert ended.took < 5
 
 
 def test_an_event_loops_own_handler_is_not_called_twice(
