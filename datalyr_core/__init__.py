@@ -13,12 +13,13 @@ The four nouns:
 The request path is: look at a cookie when asked, build a dict, encode it once, append.
 """
 
-from datalyr_core.client import Datalyr, Stats
+from datalyr_core.client import Datalyr
 from datalyr_core.config import Config
 from datalyr_core.context import current_tracker
 from datalyr_core.delivery.base import Reply, Transport
 from datalyr_core.errors import ConfigurationError, DatalyrError, TransportError
 from datalyr_core.event import DropReason, Event
+from datalyr_core.stats import Stats
 from datalyr_core.tracker import Tracker
 from datalyr_core.version import __version__
 

@@ -112,7 +112,7 @@ def request_properties(request: WebRequest, wanted: Iterable[str]) -> dict[str, 
 
 REQUEST_FACTS: dict[str, Callable[[WebRequest], str | None]] = {
     "url": lambda request: redacted(request.url()),
-    "path": lambda request: _clean_path(request.path()[:MAX_URL]),
+    "path": lambda request: _clean_path(request.path()[:MAX_URL]) or None,
     "referrer": lambda request: redacted(request.header("referer")),
     "user_agent": lambda request: request.header("user-agent"),
     "ip": lambda request: request.ip(),

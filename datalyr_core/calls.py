@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from decimal import Decimal
 from typing import Any, ParamSpec
@@ -15,7 +15,7 @@ from datalyr_core.identity import new_anonymous_id
 
 P = ParamSpec("P")
 
-_NEVER_IDS = (bool, float, bytes, Mapping, list, tuple, set, frozenset)
+_NEVER_IDS = (bool, float, bytes, Mapping, list, tuple, set, frozenset, Awaitable)
 
 
 def track(

@@ -4,51 +4,40 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from copy import copy
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, Unpack
 
-from datalyr_core import calls, lifecycle
+from datalyr_core import calls, lifecycle, recording
+from datalyr_core import options as checks
+from datalyr_core.async_waits import wait_in_thread
+from datalyr_core.backpressure import Backpressure
+from datalyr_core.client_verbs import ClientVerbs
 from datalyr_core.config import Config
-from datalyr_core.delivery.base import Transport
-from datalyr_core.errors import ConfigurationError, InvalidEvent
-from datalyr_core.event import DropReason, Event, Timestamp
+from datalyr_core.delivery.choice import AnyTransport, inherited_transport_of, transport_of
+from datalyr_core.errors import InvalidEvent, shown
+from datalyr_core.event import DropReason, Event
 from datalyr_core.hooks import Hooks
 from datalyr_core.identity import new_anonymous_id
-from datalyr_core.outbox.memory import MemoryOutbox
+from datalyr_core.option_types import AllOptions, Options
+from datalyr_core.outbox.choice import outbox_of
 from datalyr_core.sender import Sender
+from datalyr_core.stats import Stats
 from datalyr_core.tracker import Tracker
+from datalyr_core.visitor import Facts
+from datalyr_core.warn_once import warn_once
 from datalyr_core.web_request import WebRequest, excluded
 
 logger = logging.getLogger("datalyr")
 
-Properties = Mapping[str, Any] | None
 
-
-@dataclass(frozen=True, slots=True)
-class Stats:
-    """Count what became of events.
-
-    Attributes:
-        accepted: Taken in.
-        delivered: Taken by the ingest.
-        retried: Sends that were tried again.
-        waiting: Accepted, and neither delivered nor dropped yet.
-        dropped: Given up, by reason; 0 of a reason that has not occurred.
-    """
-
-    accepted: int
-    delivered: int
-    retried: int
-    waiting: int
-    dropped: Mapping[str, int]
-
-
-class Datalyr:
+class Datalyr(ClientVerbs):
     """Send events to Datalyr from this process.
 
     Calls return the event id at once, or None when the event was dropped; they wait for
@@ -56,7 +45,7 @@ class Datalyr:
     first event. After a fork the child begins anew: what waits stays with the parent.
     """
 
-    def __init__(self, api_key: str | Config | None = None, **options: Any) -> None:
+    def __init__(self, api_key: str | Config | None = None, **options: Unpack[Options]) -> None:
         """Make a client.
 
         Args:
@@ -73,14 +62,15 @@ class Datalyr:
             self.config = Config.from_mapping(options, **given)
         self._closed = False
         self._fork_lock = threading.RLock()
+        self._backpressure = Backpressure()
         self._finalizer = weakref.finalize(self, int)  # of no sender yet
-        self._begin()
+        self._begin(*transport_of(self.config))
         if self.config.enabled:
             _warn_of_twin(self.config)
             lifecycle.register(self, self._sender)
 
     @classmethod
-    def from_env(cls, **options: Any) -> Self:
+    def from_env(cls, **options: Unpack[AllOptions]) -> Self:
         """Make a client from the environment's `DATALYR_<OPTION>` variables.
 
         Args:
@@ -95,132 +85,27 @@ class Datalyr:
         """Show the configuration, without the key."""
         return f"<{type(self).__name__} {self.config!r}>"
 
-    # Calls
-
-    def track(
-        self,
-        user_id: object = None,
-        event: str | None = None,
-        properties: Properties = None,
-        *,
-        anonymous_id: object = None,
-        event_id: str | None = None,
-        timestamp: Timestamp = None,
-    ) -> str | None:
-        """Track an event.
-
-        Args:
-            user_id: The user, if known: a string, an int or a UUID.
-            event: The event's name.
-            properties: What there is to say of it.
-            anonymous_id: The visitor's id; a fresh one by default.
-            event_id: The de-duplication key; give a redelivered event the same one.
-            timestamp: When it happened, if not now: ISO 8601, epoch seconds, a datetime.
-        """
-        return self._call(
-            calls.track,
-            event,
-            user_id=user_id,
-            event=event,
-            properties=properties,
-            anonymous_id=anonymous_id,
-            event_id=event_id,
-            timestamp=timestamp,
-        )
-
-    def identify(
-        self, user_id: object = None, traits: Properties = None, *, anonymous_id: object = None
-    ) -> str | None:
-        """Say who a user is: their traits, and which visitor they are."""
-        return self._call(
-            calls.identify, "$identify", user_id=user_id, traits=traits, anonymous_id=anonymous_id
-        )
-
-    def page(
-        self,
-        user_id: object = None,
-        name: str | None = None,
-        properties: Properties = None,
-        *,
-        anonymous_id: object = None,
-    ) -> str | None:
-        """Track a page view; give its URL as the property `url`."""
-        return self._call(
-            calls.page,
-            "$pageview",
-            user_id=user_id,
-            name=name,
-            properties=properties,
-            anonymous_id=anonymous_id,
-        )
-
-    def alias(
-        self,
-        new_user_id: object = None,
-        previous_id: object = None,
-        *,
-        anonymous_id: object = None,
-    ) -> str | None:
-        """Tie a new user id to a previous id, by default to the visitor's."""
-        return self._call(
-            calls.alias,
-            "$alias",
-            new_user_id=new_user_id,
-            previous_id=previous_id,
-            anonymous_id=anonymous_id,
-        )
-
-    def group(
-        self,
-        user_id: object = None,
-        group_id: object = None,
-        traits: Properties = None,
-        *,
-        anonymous_id: object = None,
-    ) -> str | None:
-        """Say that a user belongs to a group."""
-        return self._call(
-            calls.group,
-            "$group",
-            user_id=user_id,
-            group_id=group_id,
-            traits=traits,
-            anonymous_id=anonymous_id,
-        )
-
-    def track_purchase(
-        self,
-        user_id: object = None,
-        value: object = None,
-        currency: str | None = None,
-        properties: Properties = None,
-        *,
-        anonymous_id: object = None,
-        event_id: str | None = None,
-        timestamp: Timestamp = None,
-    ) -> str | None:
-        """Track a purchase; `value` is a finite number, `currency` defaults to USD."""
-        return self._call(
-            calls.track_purchase,
-            "purchase",
-            user_id=user_id,
-            value=value,
-            currency=currency,
-            properties=properties,
-            anonymous_id=anonymous_id,
-            event_id=event_id,
-            timestamp=timestamp,
-        )
-
     def get_anonymous_id(self) -> str:
         """Make a fresh anonymous id, for a visitor whose id you keep yourself."""
         return new_anonymous_id()
 
     # Requests
 
-    def tracker(self, request: WebRequest) -> Tracker:
-        """Make the tracker of a request."""
-        return Tracker(request, self.config, self._accept, self._drop, self)
+    def tracker(
+        self,
+        request: WebRequest,
+        *,
+        kind: type[Tracker] = Tracker,
+        facts: Facts | None = None,
+    ) -> Tracker:
+        """Make the tracker of a request.
+
+        Args:
+            request: The request.
+            kind: The plugin's own kind of tracker, if it has one.
+            facts: Those of an earlier tracker of this very request.
+        """
+        return kind(request, self.config, self._accept, self._drop, self, facts)
 
     def excludes(self, request: WebRequest) -> bool:
         """Tell whether the option `exclude` names a request."""
@@ -241,12 +126,33 @@ class Datalyr:
             True when everything was delivered.
         """
         self._notice_fork()
-        return self._sender.flush(timeout)
+        seconds = self._seconds("flush", timeout, None)
+        with self._backpressure.lifted():
+            return self._sender.flush(seconds)
+
+    def drain(self, timeout: float | None = None) -> bool:
+        """Deliver also what processes that have ended left in a durable outbox, and wait for it.
+
+        A client that tracks something does so in any case, and waits for none of it.
+
+        Args:
+            timeout: Seconds to wait at most.
+
+        Returns:
+            True when everything was delivered; what living processes have is theirs.
+        """
+        if not self.config.enabled:
+            return True
+        self._notice_fork()
+        seconds = self._seconds("drain", timeout, None)
+        with self._backpressure.lifted():
+            return self._sender.drain(seconds)
 
     def close(self, timeout: float | None = None) -> bool:
         """Deliver what waits, within a time, and end for good.
 
-        What is left then is dropped as `close_timeout`. Calling it again is harmless, and
+        What is left then is dropped as `close_timeout`; in a durable outbox it stays, for
+        others to deliver. Calling it again is harmless, and
         callers at the same time wait for the same end.
 
         Args:
@@ -256,10 +162,11 @@ class Datalyr:
             True when everything was delivered.
         """
         self._notice_fork()
-        deadline = time.monotonic() + (self.config.close_timeout if timeout is None else timeout)
+        seconds = self._seconds("close", timeout, self.config.close_timeout)
         self._closed = True
         sender = self._sender
-        clean = sender.stop(deadline)
+        with self._backpressure.lifted():
+            clean = sender.stop(time.monotonic() + (seconds or 0.0))
         # It may have been opened again meanwhile, with a sender that has to be looked after.
         lifecycle.forget(self if sender is self._sender else None, sender)
         return clean
@@ -271,18 +178,34 @@ class Datalyr:
         """
         with self._fork_lock:
             if self._closed:
-                self._begin()
+                self._begin(*transport_of(self.config))
                 self._closed = False
                 if self.config.enabled:
                     lifecycle.register(self, self._sender)
 
+    def backpressure(self, timeout: float | None = None) -> AbstractContextManager[None]:
+        """Let this thread's calls wait for room in the queue instead of dropping the oldest.
+
+        For scripts that track faster than the ingest takes events; a thread at a time. It
+        concerns this client's own calls, not those of `request.datalyr`, and ends when the
+        client is closed. In a thread that runs an event loop nothing waits: use a thread.
+
+        Args:
+            timeout: Seconds that a call waits at most; after that the oldest event is
+                dropped as ever. As long as it takes by default.
+
+        Returns:
+            A context manager.
+        """
+        return self._backpressure.applied(self._seconds("backpressure", timeout, None))
+
     async def aflush(self, timeout: float | None = None) -> bool:  # noqa: ASYNC109 - as flush
         """Do as `flush`, without blocking the event loop."""
-        return await _in_thread(self.flush, timeout)
+        return await wait_in_thread(self.flush, timeout)
 
     async def aclose(self, timeout: float | None = None) -> bool:  # noqa: ASYNC109 - as close
         """Do as `close`, without blocking the event loop."""
-        clean = await _in_thread(self.close, timeout)
+        clean = await wait_in_thread(self.close, timeout)
         lifecycle.release_sigterm()  # the thread could not
         return clean
 
@@ -321,46 +244,63 @@ class Datalyr:
     def stats(self) -> Stats:
         """Count what became of this process's events so far; each count by itself."""
         self._notice_fork()
-        return Stats(
-            accepted=self._outbox.accepted,
-            delivered=self._sender.delivered,
-            retried=self._sender.retried,
-            waiting=len(self._outbox),
-            dropped=self._hooks.dropped(),
-        )
+        with self._backpressure.lifted():
+            return Stats(
+                accepted=self._outbox.accepted,
+                taken_over=self._outbox.taken_over,
+                delivered=self._sender.delivered,
+                retried=self._sender.retried,
+                waiting=self._outbox.held + self._outbox.kept,
+                dropped=self._hooks.dropped(),
+            )
 
     # How
 
-    def _begin(self) -> None:
+    def _begin(self, transport: AnyTransport, close_transport: Callable[[], Any]) -> None:
         """Make the parts; again in a forked child, where none of the parent's may be used."""
         self._hooks = Hooks(self.config)
-        self._outbox = MemoryOutbox(self.config.max_queue_size)
-        transport, close = _transport(self.config)
-        self._sender = Sender(self.config, self._outbox, transport, self._hooks, close)
+        self._outbox = outbox_of(self.config)
+        self._sender = Sender(self.config, self._outbox, transport, self._hooks, close_transport)
         # A client that is forgotten must not keep its threads; see Sender.retire.
         self._finalizer.detach()
         self._finalizer = weakref.finalize(self, self._sender.retire)
         self._finalizer.atexit = False
         self._pid = os.getpid()  # last: only now is everything this process's own
 
+    def before_fork(self) -> None:
+        """Hold what a child must not find in the middle of something, or open."""
+        self._outbox.before_fork()
+
+    def after_fork_in_parent(self) -> None:
+        """Go on."""
+        self._outbox.after_fork()
+
     def after_fork(self) -> None:
         """Begin anew in a forked child."""
         self._fork_lock = threading.RLock()  # another thread of the parent may have held it
-        self._renew()
+        if self._renew():
+            _warn_of_inherited_client()
 
-    def _renew(self) -> None:
-        self.config = _without_inherited_client(self.config)
-        self._begin()
+    def _renew(self) -> bool:
+        """Make everything anew; tell whether `http_client` had to be left to the parent."""
+        config = self.config
+        self.config = _without_http_client(config)
+        self._outbox.disown()
+        self._begin(*inherited_transport_of(self.config))
         if self.config.enabled and not self._closed:
             lifecycle.register(self, self._sender)
+        return config is not self.config
 
     def _notice_fork(self) -> None:
         """Notice a fork that ran no fork hooks, as uWSGI's does not."""
         if self._pid != os.getpid():
+            inherited = False
             with self._fork_lock:
                 if self._pid != os.getpid():  # pragma: no branch - or another thread was first
                     lifecycle.notice_fork()
-                    self._renew()
+                    inherited = self._renew()
+            if inherited:  # no lock is held: a handler of the log may do anything
+                _warn_of_inherited_client()
 
     def _call(self, call: Callable[..., Event], name: object, /, **told: object) -> str | None:
         try:
@@ -373,11 +313,44 @@ class Datalyr:
             self._hooks.warn_once(
                 "an event has neither a user id nor an anonymous id, so it belongs to nobody"
             )
+        if self._backpressure.applies:
+            return self._accept_with_room(event)
         return self._accept(event)
+
+    def _accept_with_room(self, event: Event) -> str | None:
+        wait = self._backpressure.wait
+        with self._backpressure.lifted():  # a finalizer that tracks must not wait within this
+            if wait is not None and self.config.enabled and not self._in_event_loop():
+                self._notice_fork()
+                self._sender.wait_for_room(wait.seconds)
+            return self._accept(event)
+
+    def _in_event_loop(self) -> bool:
+        """Tell, with a warning, whether waiting here would stop an event loop."""
+        asyncio: Any = sys.modules.get("asyncio")  # heavy, and no use to synchronous scripts
+        try:
+            asyncio.get_running_loop()
+        except (AttributeError, RuntimeError):  # never imported, or not running here
+            return False
+        self._hooks.warn_once(
+            "backpressure() does not wait in a thread that runs an event loop; "
+            "track in another, by asyncio.to_thread for example"
+        )
+        return True
+
+    def _seconds(self, call: str, timeout: object, default: float | None) -> float | None:
+        """Return a caller's time-out; the default, with one warning, if it is no number."""
+        seconds = None if timeout is None else checks.time_out(timeout)
+        if seconds is None and timeout is not None:
+            self._hooks.warn_once(
+                f"{call}(timeout={shown(timeout)}) is no number of seconds; the default is used",
+                kind=f"{call}: time-out",
+            )
+        return default if seconds is None else max(seconds, 0.0)
 
     def _accept(self, event: Event) -> str | None:
         """Take an event in; the end of every call, and the only way into the outbox."""
-        if not self.config.enabled:
+        if not self.config.enabled and not recording.is_active():
             return event.event_id
         self._notice_fork()
         if self._closed:
@@ -395,9 +368,15 @@ class Datalyr:
             return None
         if self.config.debug:
             logger.debug("tracked %r", body)
-        return changed.event_id if self._sender.put(body) else None
+        return changed.event_id if self._put(body) else None
+
+    def _put(self, body: bytes) -> bool:
+        """Pass an encoded event on; False if it was dropped."""
+        # Not even if the recording has ended since the client, which is off, was asked.
+        return recording.take(body) or not self.config.enabled or self._sender.put(body)
 
     def _drop(self, event: Event, reason: DropReason, why: str) -> None:
+        recording.lose(event, reason, why)
         if self.config.enabled:
             # The bad value differs from call to call; what is wrong with it is said once.
             self._hooks.drop([event], reason, why, kind=why.partition(", not ")[0])
@@ -407,51 +386,25 @@ def _is_absent(anonymous_id: object) -> bool:
     return anonymous_id is None or (isinstance(anonymous_id, str) and not len(anonymous_id))
 
 
-_twins_warned: set[str] = set()
-
-
 def _warn_of_twin(config: Config) -> None:
     """Say once that a process has two clients of one key: a client per call costs threads."""
     key = config.api_key or ""
     twins = (other for other in lifecycle.clients() if other.config.api_key == key)
-    if config.transport == "httpx" and key not in _twins_warned and any(twins):
-        _twins_warned.add(key)
-        logger.warning("this process has another client with the same key; one is enough")
+    if config.transport == "httpx" and any(twins):
+        said = "this process has another client with the same key; one is enough"
+        warn_once(logger, said, kind=f"twin of {key}")
 
 
-def _transport(config: Config) -> tuple[Transport, Callable[[], Any]]:
-    """Make the transport, and what closes it if it is ours to close."""
-    if config.transport != "httpx":
-        given: Transport = config.transport
-        return given, lambda: None
-    # Imported only where it is needed, and never by a thread: a fork in the middle of an
-    # import leaves the child with a module that is never finished.
-    from datalyr_core.delivery.http import HttpTransport
-
-    try:
-        transport = HttpTransport(config)
-    except Exception as error:  # a proxy or certificates that the environment names wrongly
-        raise ConfigurationError(
-            f"Datalyr cannot start:\n  - HTTP to {config.host} cannot be set up "
-            f"({type(error).__name__}: {error}); check the environment's HTTPS_PROXY, "
-            "ALL_PROXY and SSL_CERT_FILE"
-        ) from error
-    return transport, transport.close
-
-
-def _without_inherited_client(config: Config) -> Config:
+def _without_http_client(config: Config) -> Config:
     if config.http_client is None:
         return config
+    changed = copy(config)  # `replace` would check everything again, and warn again
+    object.__setattr__(changed, "http_client", None)
+    return changed
+
+
+def _warn_of_inherited_client() -> None:
     logger.warning(
         "http_client was made before a fork and its connections are the parent's; "
         "this process uses a client of its own"
     )
-    return replace(config, http_client=None)
-
-
-async def _in_thread(wait: Callable[[float | None], bool], timeout: float | None) -> bool:  # noqa: ASYNC109 - it is passed on
-    import anyio.to_thread  # heavy, and no use to synchronous applications
-
-    # A place of its own: the application's threads may all be taken.
-    own_place = anyio.CapacityLimiter(1)
-    return await anyio.to_thread.run_sync(wait, timeout, limiter=own_place)

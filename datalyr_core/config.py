@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
 from datalyr_core import options
-from datalyr_core.errors import ConfigurationError, shown
+from datalyr_core.errors import ConfigurationError, shown, without_credentials
 from datalyr_core.event import Event
 from datalyr_core.identity import VISITOR_COOKIE
 from datalyr_core.options import Check, Problem
@@ -42,6 +42,8 @@ class Config:
     max_queue_size: int = _option(1000, options.whole(100, 10_000))
     close_timeout: float = _option(30.0, options.seconds(1, 120))
     exit_timeout: float = _option(5.0, options.seconds(0, 60))
+    broker: str | None = _option(None, options.optional(options.broker))
+    broker_queue: str = _option("datalyr.events", options.queue_name)
     concurrency: int = _option(10, options.whole(1, 100))
     debug: bool = _option(False, options.flag)
     enabled: bool = _option(True, options.flag)
@@ -50,7 +52,9 @@ class Config:
     before_send: Callable[[Event], Event | None] | None = _option(None, options.function)
     transport: Any = _option("httpx", options.transport)
     http_client: Any = _option(None, options.http_client)
-    outbox: str = _option("memory", options.one_of("memory"))
+    outbox: str = _option("memory", options.outbox)
+    outbox_max_events: int = _option(100_000, options.whole(1_000, 10_000_000))
+    outbox_max_bytes: int = _option(64 * 2**20, options.whole(2**20, 64 * 2**30))
     # Of requests
     cookie_name: str = _option(VISITOR_COOKIE, options.token)
     anonymous_id_header: str | None = _option(None, options.optional(options.token))
@@ -73,13 +77,22 @@ class Config:
         problems = [problem for option in fields(self) if (problem := self._check(option))]
         if self.enabled is True and not self.api_key and "api_key" not in _named(problems):
             problems.insert(0, ("api_key", "is missing; copy it from Datalyr's settings (dk_…)"))
+        if self.broker and (self.transport != "httpx" or self.http_client is not None):
+            told = "takes the events itself; leave out transport and http_client, or the broker"
+            problems.append(("broker", told))
         _raise_for(problems)
         if self.api_key and not self.api_key.startswith("dk_"):
             logger.warning("api_key does not start with 'dk_'; is it the right key?")
-        if not options.is_private(self.host):
+        if not (self.broker or options.is_private(self.host)):
             logger.warning(
-                "host %s is not https: events and the key travel in the clear", self.host
+                "host %s is not https: events and the key travel in the clear",
+                without_credentials(self.host),
             )
+
+    @property
+    def destination(self) -> str:
+        """Say in a word where events go from here, for messages."""
+        return "the broker" if self.broker else "the ingest"
 
     def __repr__(self) -> str:
         """Show what differs from the defaults, without the key."""
@@ -88,10 +101,11 @@ class Config:
             for option in fields(self)
             if option.name != "api_key" and getattr(self, option.name) != option.default
         )
-        return f"Config({', '.join(('api_key=<hidden>', *changed))})"
+        return without_credentials(f"Config({', '.join(('api_key=<hidden>', *changed))})")
 
     def without_key(self, text: str) -> str:
-        """Hide the key in a text of somebody else's, which goes to a log."""
+        """Hide the key and credentials in a text of somebody else's, which goes to a log."""
+        text = without_credentials(text)
         return text.replace(self.api_key, "<api_key>") if self.api_key else text
 
     @classmethod

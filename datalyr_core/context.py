@@ -48,11 +48,12 @@ def current_tracker() -> Tracker | None:
     return None
 
 
-def add_finder(find: Callable[[], Tracker | None]) -> None:
+def add_finder(find: Callable[[], Tracker | None], *, first: bool = False) -> None:
     """Ask a framework that keeps a request context of its own.
 
     Args:
         find: Returns that framework's current tracker, or None; must not raise.
+        first: Whether it is asked before those that are there already.
     """
     if find not in _finders:
-        _finders.append(find)
+        _finders.insert(0 if first else len(_finders), find)

@@ -4,7 +4,9 @@ Events go out in passes. A pass begins when enough events wait, when some time h
 or when somebody flushes, and ends when nothing is left to try. A failed event goes back to
 its place in the outbox and the gate decides when the next try may be, so no thread sleeps
 on behalf of one event. An event that has used up its retries is set aside until the next
-pass; one more event is then tried, to tell a bad event from an ingest that is down.
+pass; one more event is then tried, to tell a bad event from an ingest that is down. What a
+transport takes in one go is handed out together and has one answer: over HTTP one event, to
+a broker as many as a message holds.
 
 Everything is decided under one lock; what a decision leads to (hooks, logging) is returned
 as a list of actions, for the caller to run without it.
@@ -15,14 +17,15 @@ from __future__ import annotations
 import logging
 import random
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
+from datalyr_core.clock import Clock
 from datalyr_core.config import Config
-from datalyr_core.delivery.base import Reply
-from datalyr_core.errors import TransportError
+from datalyr_core.delivery.base import ONE, Batch, Reply
+from datalyr_core.errors import SendRefused, TransportError, Unavailable
 from datalyr_core.event import DropReason
 from datalyr_core.gate import Gate
 from datalyr_core.hooks import Hooks
@@ -39,32 +42,48 @@ JOIN_AFTER = 0.01  # seconds after which a send that is under way counts as slow
 
 Action = Callable[[], Any]
 Answer = Reply | TransportError
-Lease = tuple[Entry, int]  # an event to send, and the number of the probe that it is, or 0
+# Events to send in one go, and the number of the probe that they are, or 0.
+Lease = tuple[Sequence[Entry], int]
 
 
 class Dispatcher:
     """Hand out events and settle them."""
 
-    def __init__(self, config: Config, outbox: Outbox, hooks: Hooks) -> None:
+    def __init__(
+        self, config: Config, outbox: Outbox, hooks: Hooks, clock: Clock, batch: Batch = ONE
+    ) -> None:
         """Begin idle."""
         self._config = config
+        self._clock = clock
+        self._batch = batch
         self._outbox = outbox
         self._hooks = hooks
-        # The condition's lock is re-entrant: a finalizer may run while this thread holds it.
-        self._cond = threading.Condition()
+        # Re-entrant: a finalizer that tracks may run while this very thread holds it.
+        self._lock = threading.RLock()
+        self._cond = threading.Condition(self._lock)
+        self._room = threading.Condition(self._lock)  # of those who wait to put more in
+        self._open = True  # until the client is closed or the process ends
         self._gate = Gate()
-        self._sending: dict[int, float] = {}  # since when each entry is on its way
+        self._sending: dict[int, float] = {}  # since when each lease is, by its first entry
         self._quickest = 0.0  # how fast the ingest answers when nothing else is in the way
         self._running = False  # whether a pass is under way
+        self._thorough = True  # whether it goes on until nothing is left
+        self._enough = 1  # how many have to wait for it to go on
         self._begun = self._ended = self._wanted = 0  # passes
-        self._due_at = time.monotonic() + config.flush_interval
+        self._due_at = self._clock.now() + config.flush_interval
         self._aside: list[Entry] = []  # used up their retries in this pass
         self._delayed: dict[int, float] = {}  # until when entries wait for their next try
         self._resting = 0  # threads that wait for something to come
         self._fruitless = False  # whether the last thing that happened was that
+        self._tries = 0  # that failed in a row in this pass, since it began or one was set aside
+        self._answered_before = 0  # how many events the ingest had answered when the pass began
         self._reporting: set[int] = set()  # threads that are calling hooks
         self._in_trouble = False  # whether the log says that the ingest fails
-        self.delivered = self.retried = self.lost = 0
+        self._remedy = ""  # what the log says that an operator has to do about it
+        self.delivered = self.retried = self.lost = self._answers = 0
+
+    def _is_past(self, deadline: float | None) -> bool:
+        return deadline is not None and self._clock.now() >= deadline
 
     # Passes
 
@@ -86,14 +105,14 @@ class Dispatcher:
             self._wanted = max(self._wanted, self._begun + 1)
             if hurry:
                 self._gate.hurry()
-                self._delayed.clear()
+                self._delayed = {}
             self._cond.notify_all()
             return self._wanted
 
     def wait_for_pass(self, number: int, deadline: float | None) -> bool:
         """Wait until a pass is over and its hooks were called; False if the deadline came first."""
         with self._cond:
-            left = None if deadline is None else max(deadline - time.monotonic(), 0.0)
+            left = None if deadline is None else max(deadline - self._clock.now(), 0.0)
             if left is not None:
                 left = min(left, threading.TIMEOUT_MAX)
             return self._cond.wait_for(lambda: self.pass_is_over(number), left)
@@ -110,6 +129,29 @@ class Dispatcher:
         """Count accepted events that are given up."""
         with self._cond:
             self.lost += count
+
+    def wait_for_room(self, seconds: float | None) -> None:
+        """Wait until the outbox has room for a good many events, if it has none.
+
+        One at a time would be slower: each would wake the thread that brings them.
+
+        Args:
+            seconds: How long to wait at most; as long as it takes by default.
+        """
+        with self._cond:
+            if threading.get_ident() in self._reporting or len(self._outbox) < self._outbox.limit:
+                return  # a hook that waits would keep the thread that makes room
+            most = None if seconds is None else min(seconds, threading.TIMEOUT_MAX)
+            self._room.wait_for(lambda: not self._open or self._is_roomy(), most)
+
+    def end_waits_for_room(self) -> None:
+        """Let nobody wait for room any more."""
+        with self._cond:
+            self._open = False
+            self._room.notify_all()
+
+    def _is_roomy(self) -> bool:
+        return len(self._outbox) <= self._outbox.limit * 3 // 4
 
     def _others_report(self) -> bool:
         """Tell whether other threads are calling hooks; a hook may wait for all but itself."""
@@ -139,6 +181,11 @@ class Dispatcher:
         return not self._running
 
     @property
+    def in_trouble(self) -> bool:
+        """Tell whether the ingest fails, as the log says it."""
+        return self._in_trouble
+
+    @property
     def needs_waking(self) -> bool:
         """Tell whether events that come now would not be noticed; asked without the lock.
 
@@ -160,7 +207,7 @@ class Dispatcher:
     def next(
         self, done: Callable[[], bool], *, joining: bool, deadline: float | None = None
     ) -> Lease | None:
-        """Wait for an event to send.
+        """Wait for events to send.
 
         Args:
             done: Says when to stop waiting; asked with the lock held.
@@ -168,19 +215,19 @@ class Dispatcher:
             deadline: When to stop waiting, on the monotonic clock.
 
         Returns:
-            An event to send, or None when there is no more to do.
+            Events to send, or None when there is no more to do.
         """
         with self._cond:
             lease, resting = None, False
-            while not (lease or done() or _is_past(deadline)):
-                now = time.monotonic()
+            while not (lease or done() or self._is_past(deadline)):
+                now = self._clock.now()
                 lease = self._try(now, joining)
                 if lease or done():  # the pass may have ended just now
                     break
                 pause = self._pause(now, deadline)
                 rests = pause is None or pause > JOIN_AFTER
                 if resting or not rests:
-                    self._cond.wait(pause)
+                    self._clock.wait(self._cond, pause)
                 # A thread that begins to rest says so, and looks once more before it does.
                 self._resting += rests - resting
                 resting = rests
@@ -188,9 +235,13 @@ class Dispatcher:
             return lease
 
     def _try(self, now: float, joining: bool) -> Lease | None:
-        """Begin a pass if one is due, and hand out an event if one can go."""
+        """Begin a pass if one is due, and hand out what can go."""
         if not self._running and self._due(now):
+            # Somebody waits for all of it; or there is nothing to gain by waiting for more.
+            self._thorough = self._wanted > self._begun or self._batch is ONE
+            self._enough = 1
             self._running, self._begun = True, self._begun + 1
+            self._answered_before = self._answers
         return self._lease(now, joining) if self._running else None
 
     def _due(self, now: float) -> bool:
@@ -204,24 +255,43 @@ class Dispatcher:
         return waiting >= self._config.flush_at and not self._gate.failures
 
     def _lease(self, now: float, joining: bool) -> Lease | None:
-        if not self._outbox.waiting and not self._sending:
+        if self._outbox.waiting < self._enough and not self._sending:
             self._end_pass(now)
             return None
         if not self._gate.admits(now) or (joining and not self._slow(now)):
             return None
         if self._delayed:
-            self._delayed = {each: till for each, till in self._delayed.items() if till > now}
-        entry = self._outbox.lease(patient=self._gate.failures > 0, unless=self._delayed)
-        if entry is None:
+            # Of a copy, here and below: a finalizer that flushes may come in between.
+            self._delayed = {
+                each: till for each, till in self._delayed.copy().items() if till > now
+            }
+        entries = self._leased()
+        if not entries:
             return None
-        self._sending[entry.number] = now
-        return entry, self._gate.enter()
+        self._sending[entries[0].number] = now
+        return entries, self._gate.enter()
+
+    def _leased(self) -> list[Entry]:
+        """Lease what goes out in one go: one event, however long, or as many as are taken."""
+        entries: list[Entry] = []
+        size = 0
+        while len(entries) < self._batch.events:
+            patient = self._gate.failures > 0 and not entries
+            entry = self._outbox.lease(patient=patient, unless=self._delayed)
+            if entry is None:
+                break
+            size += len(entry.body)
+            if entries and size > self._batch.size:
+                self._outbox.give_back(entry)
+                break
+            entries.append(entry)
+        return entries
 
     def _slow(self, now: float) -> bool:
         """Tell whether another thread helps those that are sending."""
         if not self._sending or self._quickest >= SLOW:
             return True
-        return now - min(self._sending.values()) >= JOIN_AFTER
+        return now - min(self._sending.copy().values()) >= JOIN_AFTER
 
     def _pause(self, now: float, deadline: float | None) -> float | None:
         """Return how long to wait for something to happen, None for as long as it takes."""
@@ -232,16 +302,31 @@ class Dispatcher:
         elif self._outbox.waiting > len(self._delayed):
             pause = JOIN_AFTER
         else:
-            pause = max(min(self._delayed.values()) - now, JOIN_AFTER) if self._delayed else None
+            pause = self._until_delayed(now)
         if deadline is not None:
             pause = min(deadline - now, deadline - now if pause is None else pause)
         return None if pause is None else min(max(pause, 0.0), threading.TIMEOUT_MAX)
 
+    def _until_delayed(self, now: float) -> float | None:
+        till = min(self._delayed.copy().values(), default=None)
+        return None if till is None else max(till - now, JOIN_AFTER)
+
+    def give_back_set_aside(self) -> None:
+        """Give back what waits for the next pass, when there will be none."""
+        with self._cond:
+            while self._aside:
+                self._outbox.give_back(self._aside.pop())
+
     def _end_pass(self, now: float) -> None:
         for entry in self._aside:
+            if self._outbox.durable and self._answers == self._answered_before:
+                # Nothing gets through: it is no fault of the event. What could not be reached
+                # has not counted in the first place.
+                entry.failed_flushes = max(entry.failed_flushes - 1, 0)
             self._outbox.give_back(entry)
         self._aside.clear()
         self._running = self._fruitless = False
+        self._tries = 0
         self._ended = self._begun
         self._due_at = now + self._config.flush_interval
         self._cond.notify_all()
@@ -249,7 +334,7 @@ class Dispatcher:
     # Settling
 
     def conclude(self, lease: Lease, answer: Answer) -> None:
-        """Settle an event or plan its next try, and then say what there is to say.
+        """Settle events or plan their next try, and then say what there is to say.
 
         Args:
             lease: What was sent.
@@ -272,81 +357,116 @@ class Dispatcher:
 
     def _settled(self, lease: Lease, answer: Answer) -> Sequence[Action]:
         """Decide, and return what to do about it once the lock is released."""
-        entry, probe = lease
-        now = time.monotonic()
-        took = now - self._sending.pop(entry.number, now)
+        entries, probe = lease
+        now = self._clock.now()
+        took = now - self._sending.pop(entries[0].number, now)
         # The least of late, so that a moment without the interpreter does not count.
         self._quickest = min(took, 1.5 * self._quickest + SLOW / 4)
-        if isinstance(answer, Reply):
-            outcome = outcome_of(answer.status)
-            if outcome is not Outcome.TRANSIENT:
-                return self._answered(entry, probe, answer, outcome, now)
-        return self._failed(entry, probe, answer, now)
+        outcome = _outcome(answer)
+        # What has come while a message was on its way is left to become a larger one.
+        full = outcome is Outcome.TRANSIENT or self._thorough
+        self._enough = 1 if full else self._config.flush_at
+        if outcome is not Outcome.TRANSIENT:
+            return self._answered(entries, probe, answer, outcome, now)
+        return self._failed(entries, probe, answer, now)
 
     def _answered(
-        self, entry: Entry, probe: int, answer: Reply, outcome: Outcome, now: float
+        self, entries: Sequence[Entry], probe: int, answer: Answer, outcome: Outcome, now: float
     ) -> list[Action]:
-        """Settle an event that the ingest took or refused: either way it is there."""
+        """Settle events that were taken or refused: either way somebody is there."""
+        self._answers += 1
         actions = self._recovered(probe, now)
-        held = self._outbox.settle(entry)
+        # Without those that were given up at a deadline meanwhile, and counted there.
+        held = [entry for entry in entries if self._forgotten(entry, answer, outcome)]
+        if self._is_roomy():
+            self._room.notify_all()
         if not len(self._outbox):
             self._cond.notify_all()
-        if not held:  # given up at a deadline meanwhile, and counted there
-            return actions
         if outcome is Outcome.DELIVERED:
-            self.delivered += 1
+            self.delivered += len(held)
             return actions
-        self.lost += 1
-        return [*actions, lambda: self._report_refusal(entry, answer)]
+        self.lost += len(held)
+        return [*actions, *(partial(self._report_refusal, entry, answer) for entry in held)]
+
+    def _forgotten(self, entry: Entry, answer: Answer, outcome: Outcome) -> bool:
+        """Have the outbox forget an event; False if it was given up meanwhile."""
+        if outcome is Outcome.DELIVERED:
+            return self._outbox.settle(entry)
+        status = answer.status if isinstance(answer, Reply) else None
+        return self._outbox.refuse(entry, status, self._told(answer))
 
     def _recovered(self, probe: int, now: float) -> list[Action]:
         if not self._gate.failures:
             return []
         self._gate.succeeded(probe=probe, now=now)
         self._fruitless = False
+        self._tries = 0
         self._cond.notify_all()
         if self._gate.failures or not self._in_trouble:
             return []
-        self._in_trouble = False
-        return [lambda: logger.warning("the ingest answers again; %d wait", len(self._outbox))]
+        self._in_trouble, self._remedy = False, ""
+        self._outbox.note("")
+        whom = self._config.destination
+        return [lambda: logger.warning("%s answers again; %d wait", whom, len(self._outbox))]
 
-    def _failed(self, entry: Entry, probe: int, answer: Answer, now: float) -> list[Action]:
-        entry.attempts += 1
-        used_up = entry.attempts > self._config.retry_limit
-        wait = self._close_gate(1 if used_up else entry.attempts, probe, answer, now)
+    def _failed(
+        self, entries: Sequence[Entry], probe: int, answer: Answer, now: float
+    ) -> list[Action]:
+        used_up = self._count_try(entries, probe)
+        wait = self._close_gate(1 if used_up else entries[0].attempts, probe, answer, now)
         self._cond.notify_all()
-        if not self._outbox.holds(entry):  # given up at a deadline meanwhile
+        # Without those that were given up at a deadline meanwhile.
+        held = [entry for entry in entries if self._outbox.holds(entry)]
+        if not held:
             return []
         actions = self._trouble(answer) if used_up or self._gate.failures > 1 else []
-        if used_up:
-            actions += self._set_aside(entry, answer)
-        else:
-            self.retried += 1
-            self._delayed[entry.number] = now + wait
-            self._outbox.give_back(entry)
-            if self._fruitless and probe and not self._sending:
-                entry.attempts = 0  # it only served to tell that the ingest is down
-                self._end_pass(now)
+        was_fruitless = self._fruitless
+        self._fruitless = was_fruitless or used_up
+        self.retried += not used_up
+        for entry in held:
+            if entry.attempts > self._config.retry_limit:
+                actions += self._set_aside(entry, answer)
+            else:
+                self._delayed[entry.number] = now + wait
+                self._outbox.give_back(entry)
+        if was_fruitless and (used_up or probe) and not self._sending:
+            for entry in held:
+                entry.attempts = 0  # they only served to tell that the ingest is down
+            self._end_pass(now)
         return actions
 
+    def _count_try(self, entries: Sequence[Entry], probe: int) -> bool:
+        """Count a failed send of some events; tell whether one has used up its retries."""
+        counts = bool(probe) or not self._gate.failures
+        self._tries += counts
+        for entry in entries:
+            entry.attempts += 1
+            if counts:
+                # Whose retry this is may not be the event of before: in a full queue that one has
+                # made room for newer ones. The client holds back as a whole all the same.
+                entry.attempts = max(entry.attempts, self._tries)
+        return any(entry.attempts > self._config.retry_limit for entry in entries)
+
     def _close_gate(self, attempts: int, probe: int, answer: Answer, now: float) -> float:
-        """Hold back, and return how long this event is to wait by our own rule."""
-        asked = retry_after(answer.headers, time.time()) if isinstance(answer, Reply) else 0.0
+        """Hold back, and return how long these events are to wait by our own rule."""
+        asked = 0.0
+        if isinstance(answer, Reply):
+            asked = retry_after(answer.headers, self._clock.epoch())
         wait = backoff(attempts, random.random())  # noqa: S311 - jitter, not a secret
         self._gate.failed(probe=probe, now=now, wait=wait, asked=asked)
         return wait
 
     def _set_aside(self, entry: Entry, answer: Answer) -> list[Action]:
         """Keep an event that used up its retries for the next pass, unless that was the last."""
-        entry.attempts = 0
-        entry.failed_flushes += 1
-        again = self._fruitless
-        self._fruitless = True
+        entry.attempts = self._tries = 0
+        # What cannot be reached says nothing of an event, however often.
+        entry.failed_flushes += not isinstance(answer, Unavailable)
         actions: list[Action] = [lambda: self._hooks.error(entry.event, self._as_error(answer))]
-        if entry.failed_flushes < MAX_FAILED_FLUSHES:
+        if self._outbox.patient or entry.failed_flushes < MAX_FAILED_FLUSHES:
             self._aside.append(entry)
         elif self._outbox.settle(entry):  # pragma: no branch - or close() has just taken it
             self.lost += 1
+            self._room.notify_all()
             kind = f"{MAX_FAILED_FLUSHES} flushes failed"
             why = f"{kind}, the last with: {self._told(answer)}"
             actions.append(
@@ -354,31 +474,35 @@ class Dispatcher:
                     [entry.event], DropReason.MAX_FLUSH_ATTEMPTS, why, kind=kind
                 )
             )
-        if again and not self._sending:
-            self._end_pass(time.monotonic())
         return actions
 
     # Saying
 
     def _trouble(self, answer: Answer) -> list[Action]:
-        if self._in_trouble:
+        remedy = answer.remedy if isinstance(answer, Unavailable) else ""
+        if self._in_trouble and remedy in ("", self._remedy):
             return []
-        self._in_trouble = True
-        told = self._told(answer)
-        return [lambda: logger.warning("the ingest fails (%s); events wait", told)]
+        self._in_trouble, self._remedy = True, remedy
+        why = self._told(answer)
+        self._outbox.note(why)
+        told = f"{self._config.destination} fails ({why}); events wait"
+        if remedy:
+            return [lambda: logger.error("%s; %s", told, remedy)]
+        return [lambda: logger.warning("%s", told)]
 
-    def _report_refusal(self, entry: Entry, reply: Reply) -> None:
-        if reply.status in (401, 403):
+    def _report_refusal(self, entry: Entry, answer: Answer) -> None:
+        status = answer.status if isinstance(answer, Reply) else None
+        if status in (401, 403):
             self._hooks.warn_once(
-                f"the ingest refuses the API key (HTTP {reply.status}): check api_key; "
-                "events are being dropped",
+                f"the ingest refuses the API key (HTTP {status}): check api_key; "
+                f"{self._hooks.of_refused}",
                 logging.ERROR,
                 kind="the key is refused",
             )
         event = entry.event
-        self._hooks.error(event, self._as_error(reply))
-        kind = f"HTTP {reply.status}"
-        why = self._told(reply)
+        self._hooks.error(event, self._as_error(answer))
+        why = self._told(answer)
+        kind = why if status is None else f"HTTP {status}"
         self._hooks.drop([event], DropReason.PERMANENT_CLIENT_ERROR, why, kind=kind)
 
     def _told(self, answer: Answer) -> str:
@@ -394,5 +518,7 @@ class Dispatcher:
         return TransportError(told)
 
 
-def _is_past(deadline: float | None) -> bool:
-    return deadline is not None and time.monotonic() >= deadline
+def _outcome(answer: Answer) -> Outcome:
+    if isinstance(answer, Reply):
+        return outcome_of(answer.status)
+    return Outcome.PERMANENT if isinstance(answer, SendRefused) else Outcome.TRANSIENT

@@ -27,8 +27,11 @@ logger = logging.getLogger("datalyr.encoding")
 MAX_DEPTH = 100
 MAX_ITEMS = 10_000  # of one iterable that is no list: it may be endless
 MAX_VALUES = 100_000  # of one event; objects that refer to each other can make a few endless
+# orjson's result keeps the buffer in which it was made, 4 KiB for an event of 400 bytes, and
+# thousands of events may wait. A slice is as long as it is, and a newline gives one to cut off.
+_TO_BE_CUT = orjson.OPT_APPEND_NEWLINE
 # Dataclasses and datetimes can run an application's code, so orjson leaves them to us.
-_NATIVE = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
+_NATIVE = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME | _TO_BE_CUT
 _LEFT_OUT = object()
 
 
@@ -43,9 +46,9 @@ def encode(value: object) -> bytes:
         with a warning.
     """
     try:
-        return orjson.dumps(value, option=_NATIVE)
+        return orjson.dumps(value, option=_NATIVE)[:-1]
     except TypeError:  # orjson's JSONEncodeError is one
-        return orjson.dumps(plain(value))
+        return orjson.dumps(plain(value), option=_TO_BE_CUT)[:-1]
 
 
 def plain(value: object) -> Any:
@@ -242,9 +245,9 @@ def _sequence(values: Iterable[Any], walk: _Walk) -> list[Any]:
 def _mapping(value: Mapping[Any, Any], walk: _Walk) -> dict[str, Any]:
     told = {}
     for key, item in _items(value):
-        name, content = _guarded(key, walk), _guarded(item, walk)
+        name, content = _name(key, walk), _guarded(item, walk)
         if name is not _LEFT_OUT and content is not _LEFT_OUT:
-            told[_key(name)] = content
+            told[name] = content
     return told
 
 
@@ -258,10 +261,11 @@ def _items(value: Mapping[Any, Any]) -> list[tuple[Any, Any]]:
     return list(value.items())
 
 
-def _key(name: Any) -> str:
-    """Write a plain value as a key, as JSON would write it as a value."""
-    if isinstance(name, str):
-        return name
-    if isinstance(name, orjson.Fragment | bool | type(None)):
-        return orjson.dumps(name).decode()
-    return str(name)
+def _name(key: Any, walk: _Walk) -> Any:
+    """Write a key as text: a string is what it is, however deep its mapping lies."""
+    if issubclass(type(key), str):
+        return well_formed(key)
+    name = _guarded(key, walk)
+    if isinstance(name, orjson.Fragment | bool | list | dict | type(None)):
+        return orjson.dumps(name).decode()  # as JSON would write it as a value
+    return name if name is _LEFT_OUT else str(name)

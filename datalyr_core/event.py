@@ -35,6 +35,14 @@ class DropReason(StrEnum):
     BEFORE_SEND = "before_send"
 
 
+class DropCounts(dict[str, int]):
+    """Count events by the reason why they were dropped: a plain mapping, 0 of what is not in it."""
+
+    def __missing__(self, reason: str) -> int:
+        """Return 0."""
+        return 0
+
+
 def _context() -> dict[str, Any]:
     return {"library": LIBRARY, "version": __version__, "source": "api", "schema_version": 1}
 
@@ -89,6 +97,24 @@ class Event:
         )
 
 
+def marked_as_delayed(body: bytes, seconds: int) -> bytes:
+    """Say in an event's context how long it waited to be sent.
+
+    The body is not read and written again, which would change numbers that JSON readers
+    round. A quotation mark in a string has a backslash before it, so what is looked for is
+    the end of the context, and the last one that of the event.
+
+    Args:
+        body: The event, as `Event.to_body` made it.
+        seconds: How long it waited.
+    """
+    context, end, timestamp = body.rpartition(b'},"timestamp":')
+    if not end:  # pragma: no cover - not one of ours; somebody has written into the file
+        return body
+    comma = b"" if context.endswith(b"{") else b","
+    return b'%b%b"delayed_s":%d%b%b' % (context, comma, seconds, end, timestamp)
+
+
 def clean_event_id(value: object) -> str:
     """Return the caller's event id, shortened where it is over-long, or a fresh one."""
     if not isinstance(value, str) or not value.strip():
@@ -106,14 +132,23 @@ def clean_event_id(value: object) -> str:
 
 def clean_timestamp(value: object) -> str:
     """Write a moment as ISO 8601 in UTC, cut to milliseconds; what is no moment is now."""
-    moment = None
-    if value is not None and not isinstance(value, bool):
-        try:
-            moment = _moment(value)
-        except Exception:  # no date, none that a year of four digits can hold, a broken zone
-            moment = None
-    moment = moment or datetime.now(UTC)
+    moment = read_moment(value) or datetime.now(UTC)
     return moment.isoformat(timespec="milliseconds")[:-6] + "Z"
+
+
+def is_moment(value: object) -> bool:
+    """Tell whether `clean_timestamp` would take a value for what it says."""
+    return read_moment(value) is not None
+
+
+def read_moment(value: object) -> datetime | None:
+    """Read what a timestamp may be as a moment in UTC; None if it is no moment."""
+    if value is None or isinstance(value, bool):
+        return None
+    try:
+        return _moment(value)
+    except Exception:  # no date, none that a year of four digits can hold, a broken zone
+        return None
 
 
 def _moment(value: object) -> datetime | None:

@@ -10,7 +10,8 @@ from dataclasses import replace
 from typing import Any
 
 from datalyr_core.config import Config
-from datalyr_core.event import DropReason, Event
+from datalyr_core.event import DropCounts, DropReason, Event
+from datalyr_core.per_thread import PerThread
 
 logger = logging.getLogger("datalyr")
 
@@ -25,15 +26,17 @@ _BY_TRACKING = {
 }
 
 
-class _Running(threading.local):
-    """Know which hooks run in this thread."""
-
-    before_send = False
-    drops: list[tuple[list[Event], DropReason]] | None = None  # still to be told
+_Drops = list[tuple[list[Event], DropReason]]
 
 
 class Hooks:
-    """Call the application's hooks; one that raises is logged and otherwise ignored."""
+    """Call the application's hooks; one that raises is logged and otherwise ignored.
+
+    Attributes:
+        of_refused: What becomes of events that the ingest refuses, for the log.
+    """
+
+    of_refused = "events are being dropped"
 
     def __init__(self, config: Config) -> None:
         """Take the hooks of a configuration."""
@@ -42,28 +45,27 @@ class Hooks:
         # Re-entrant: a finalizer that tracks may run while this very thread holds it.
         self._lock = threading.RLock()
         self._dropped: Counter[str] = Counter()
-        self._running = _Running()
+        self._changing: PerThread[bool] = PerThread()  # whether `before_send` runs
+        self._telling: PerThread[_Drops] = PerThread()  # while `on_drop` runs: what is to be told
 
-    def dropped(self) -> Counter[str]:
+    def dropped(self) -> DropCounts:
         """Return how many events were given up, by reason; none of a reason is 0."""
         with self._lock:
-            return Counter({str(reason): count for reason, count in self._dropped.items()})
+            return DropCounts({str(reason): count for reason, count in self._dropped.items()})
 
     def before_send(self, event: Event) -> Event | None:
         """Let the application change an event, or drop it by returning None."""
-        if self._config.before_send is None or self._running.before_send:
+        if self._config.before_send is None or self._changing.get():
             return event  # one that tracks would see its own event, and track again
         # It gets one of its own: what it has half changed when it raises is not sent, and
         # what the application put into the event stays as it was.
         own = replace(event, properties=_own(event.properties), context=dict(event.context))
-        self._running.before_send = True
         try:
-            changed: Any = self._config.before_send(own)
+            with self._changing.set_to(True):
+                changed: Any = self._config.before_send(own)
         except Exception:
             logger.exception("before_send raised; the event is sent as it was")
             return event
-        finally:
-            self._running.before_send = False
         if changed is None:
             return None
         if isinstance(changed, Event) and _is_whole(changed):
@@ -118,19 +120,18 @@ class Hooks:
     def _tell_of_drop(self, events: Iterable[Event], reason: DropReason) -> None:
         if self._config.on_drop is None:
             return
-        if self._running.drops is not None:  # the hook that runs has led to another drop
+        if (drops := self._telling.get()) is not None:  # the hook has led to another drop
             # One that tracks while the queue is full would hear of itself for ever.
             if reason not in _BY_TRACKING:
-                self._running.drops.append((list(events), reason))
+                drops.append((list(events), reason))
             return
-        drops = self._running.drops = [(list(events), reason)]
+        drops = [(list(events), reason)]
         try:
-            while drops:
-                self._config.on_drop(*drops.pop(0))
+            with self._telling.set_to(drops):
+                while drops:
+                    self._config.on_drop(*drops.pop(0))
         except Exception:
             logger.exception("on_drop raised")
-        finally:
-            self._running.drops = None
 
     def warn_once(
         self, message: str, level: int = logging.WARNING, *, kind: str | None = None

@@ -14,6 +14,7 @@ from urllib.parse import quote, unquote_to_bytes
 VISITOR_COOKIE = "__dl_visitor_id"
 COOKIE_MAX_AGE = 31_536_000  # a year, in seconds
 
+_BLANKS = " \t"  # all that RFC 6265 takes away; str.strip() would also take control characters
 _VISIBLE_ASCII = re.compile(r"[\x21-\x7e]{1,256}\Z")
 _PERCENT_ENCODED = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
 
@@ -55,8 +56,8 @@ def read_cookie(header: str | None, name: str) -> str | None:
         return None
     for pair in header.split(";"):
         key, separator, value = pair.partition("=")
-        if separator and key.strip() == name:
-            return percent_decoded(value.strip())
+        if separator and key.strip(_BLANKS) == name:
+            return percent_decoded(value.strip(_BLANKS))
     return None
 
 

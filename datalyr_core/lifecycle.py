@@ -1,4 +1,4 @@
-"""Beginning and end: forks, exits and signals. The only module that touches any of them.
+"""Beginning and end: forks, exits and signals. No other module touches them, but for uWSGI's.
 
 A process can end in several ways and each has a hook of its own:
 
@@ -9,6 +9,9 @@ A process can end in several ways and each has a hook of its own:
 - a server that handles SIGTERM may raise it again with the default action once it has shut
   down, as uvicorn does: where nothing else tells of its end, `hold_sigterm` delivers before
   the server hears of the signal.
+
+Supervisors send a second SIGTERM, and servers answer a second signal with a `sys.exit`: once
+a delivery before the end has begun, neither ends it. uWSGI's answer needs a module of its own.
 """
 
 from __future__ import annotations
@@ -22,14 +25,25 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Protocol
 
+from datalyr_core import uwsgi_signals
+
 logger = logging.getLogger("datalyr")
+
+IMPATIENT_AFTER = 1.0  # seconds after which a second Ctrl+C ends the wait for the delivery
 
 
 class Forkable(Protocol):
     """What has to begin anew in a forked child."""
+
+    def before_fork(self) -> None:
+        """Get ready for a fork, in the parent."""
+
+    def after_fork_in_parent(self) -> None:
+        """Go on in the parent."""
 
     def after_fork(self) -> None:
         """Forget whatever belongs to the parent."""
@@ -46,13 +60,24 @@ class Finishable(Protocol):
     def finish(self, deadline: float) -> None:
         """Deliver until a deadline on the monotonic clock."""
 
+    def mark(self) -> int:
+        """Return a mark between what was accepted until now and what comes later."""
+
+    def is_past(self, mark: int) -> bool:
+        """Tell whether everything before a mark is delivered or given up."""
+
 
 _forkable: weakref.WeakSet[Any] = weakref.WeakSet()
 _finishable: weakref.WeakSet[Any] = weakref.WeakSet()
+_forking = threading.RLock()  # held by the thread that forks: one after the other
+_ready_to_fork: list[Any] = []  # what was got ready for the fork that is under way
 _hooked = False
 _pid = os.getpid()
 _exiting = False
 _ending = False
+_finished = False  # whether `finish_all` came to its end
+_answering = _answered = False  # whether a SIGTERM waits for the delivery; whether that is over
+_dying = False  # whether it is to end the process, as is its default action
 _server_handler: Any = None  # of SIGTERM, where it is held back
 _child_hooked_in = 0  # the process in which the multiprocessing finalizer is registered
 
@@ -64,14 +89,28 @@ def register(client: Forkable, sender: Finishable) -> None:
     _finishable.add(sender)
     if not _hooked:
         _hooked = True
-        os.register_at_fork(after_in_child=_after_fork)
+        os.register_at_fork(
+            before=_before_fork,
+            after_in_parent=_after_fork_in_parent,
+            after_in_child=_after_fork,
+        )
+        atexit.register(_finish_for_good)  # called last
         atexit.register(finish_all)
     _catch_sigterm()
 
 
 def clients() -> list[Any]:
     """Return the clients that are looked after."""
-    return list(_forkable)
+    return _all_of(_forkable)
+
+
+def _all_of(looked_after: weakref.WeakSet[Any]) -> list[Any]:
+    """Return what is looked after, also while another thread makes or forgets a client."""
+    while True:
+        try:
+            return list(looked_after)
+        except RuntimeError:  # it has changed meanwhile
+            continue
 
 
 def forget(client: Forkable | None, sender: Finishable) -> None:
@@ -120,6 +159,29 @@ def hold_sigterm() -> bool:
     return True
 
 
+@contextmanager
+def counted_interruptions() -> Iterator[Callable[[], int]]:
+    """Count SIGINT and SIGTERM instead of letting them end the process; for commands.
+
+    What the process was started to ignore, as a background job of a shell ignores Ctrl+C,
+    stays ignored.
+
+    Returns:
+        A function that tells how many came.
+    """
+    came: list[int] = []  # appending takes no lock: the handler can interrupt anything
+    before = {
+        number: signal.signal(number, lambda number, frame: came.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+        if signal.getsignal(number) is not signal.SIG_IGN
+    }
+    try:
+        yield came.__len__
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def first_event() -> None:
     """Note that this process has something to deliver when it ends."""
     global _child_hooked_in
@@ -132,17 +194,77 @@ def first_event() -> None:
 
 def finish_all() -> None:
     """Deliver what every client of this process has, within one common time."""
-    global _exiting
+    global _exiting, _finished
     _exiting = True
     begun = time.monotonic()
-    senders = list(_finishable)
+    while True:
+        try:
+            with _sigterm_swallowed():
+                _finish_every(_all_of(_finishable), begun)
+            _finished = True
+            return
+        except SystemExit:  # a server's handler of a second signal; the process ends already
+            continue
+
+
+def finish_first() -> None:
+    """Deliver at the exit before whatever was registered for it until now.
+
+    Such as the restart of a Celery worker, which becomes another program there.
+    """
+    atexit.unregister(finish_all)
+    atexit.register(finish_all)
+
+
+def _finish_for_good() -> None:
+    """Deliver where `finish_all` was cut short; die of a SIGTERM that came in good time."""
+    if not _finished:  # pragma: no cover - a server's handler raised microseconds too early
+        finish_all()
+    # It was swallowed meanwhile, unless the application has set a handler that had it.
+    if _dying and signal.getsignal(signal.SIGTERM) in (_on_sigterm, signal.SIG_DFL):
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _finish_every(senders: list[Any], begun: float) -> None:
     for sender in senders:  # all at once: one whose ingest hangs takes no time from the others
         sender.hurry()
     for sender in senders:
+        _finish(sender, begun)
+
+
+def _finish(sender: Finishable, begun: float) -> None:
+    """Have one sender finish, whatever handlers of further signals raise meanwhile."""
+    deadline = begun + sender.exit_timeout
+    while True:
         try:
-            sender.finish(begun + sender.exit_timeout)
+            sender.finish(deadline)
+        except KeyboardInterrupt:
+            # Some tools send a second one at once. A person who does so later has waited enough.
+            if time.monotonic() - begun > IMPATIENT_AFTER:
+                deadline = begun
+            continue
         except Exception:
             logger.exception("delivery before the exit failed")
+        return
+
+
+@contextmanager
+def _sigterm_swallowed() -> Iterator[None]:
+    """Keep SIGTERM from ending a delivery, where it can be kept: the process ends anyway."""
+    handler = signal.getsignal(signal.SIGTERM)
+    if not _is_main_thread() or uwsgi_signals.swallow() or handler in (None, signal.SIG_IGN):
+        yield
+        return
+    signal.signal(signal.SIGTERM, _swallow)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+
+
+def _swallow(signum: int, frame: object) -> None:
+    """Do nothing; an ignored signal would also be ignored by children that are started now."""
 
 
 def is_exiting() -> bool:
@@ -161,15 +283,31 @@ def is_ending() -> bool:
 
 
 def _begin_anew() -> None:
-    global _exiting, _ending, _pid
-    _exiting = _ending = False
+    global _exiting, _ending, _finished, _answering, _answered, _dying, _pid
+    _exiting = _ending = _finished = _answering = _answered = _dying = False
     _pid = os.getpid()
     _finishable.clear()  # they are the parent's
 
 
+def _before_fork() -> None:
+    _forking.acquire()
+    for client in _all_of(_forkable):
+        client.before_fork()
+        _ready_to_fork.append(client)
+
+
+def _after_fork_in_parent() -> None:
+    while _ready_to_fork:
+        _ready_to_fork.pop().after_fork_in_parent()
+    _forking.release()
+
+
 def _after_fork() -> None:
+    global _forking
+    _forking = threading.RLock()
+    _ready_to_fork.clear()
     _begin_anew()
-    for client in list(_forkable):
+    for client in _all_of(_forkable):
         client.after_fork()
 
 
@@ -197,16 +335,30 @@ def _is_servers(handler: object) -> bool:
 
 def _on_sigterm(signum: int, frame: object) -> None:
     """Deliver, and then die of the signal."""
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    _in_bare_thread(_finish_and_die)
+    global _dying
+    _dying = True
+    _answer(signal.SIG_DFL, finish_all)
 
 
 def _on_held_sigterm(signum: int, frame: object) -> None:
     """Deliver, and then let the server have its signal."""
     global _ending
     _ending = True
-    signal.signal(signal.SIGTERM, _server_handler)
-    _in_bare_thread(_deliver_and_pass_on)
+    _answer(_server_handler, _deliver_backlog)
+
+
+def _answer(handler: Any, deliver: Callable[[], None]) -> None:
+    """Deliver before a SIGTERM takes effect; further ones are swallowed until then.
+
+    When it is over the signal is raised again, and has found its handler by then.
+    """
+    global _answering
+    if _answered:
+        signal.signal(signal.SIGTERM, handler)
+        os.kill(os.getpid(), signal.SIGTERM)
+    elif not _answering:
+        _answering = True
+        _in_bare_thread(deliver)
 
 
 def _in_bare_thread(deliver: Callable[[], None]) -> None:
@@ -216,45 +368,32 @@ def _in_bare_thread(deliver: Callable[[], None]) -> None:
     the same reason the thread is a bare one: `threading` takes locks of its own to start one.
     """
     try:
-        _thread.start_new_thread(deliver, ())
+        _thread.start_new_thread(_deliver_first, (deliver,))
     except RuntimeError:  # pragma: no cover - dies as below; no thread can start any more
+        _deliver_first(deliver)
+
+
+def _deliver_first(deliver: Callable[[], None]) -> None:  # pragma: no cover - in a bare thread
+    global _answered
+    try:
         deliver()
-
-
-def _finish_and_die() -> None:  # pragma: no cover - dies before coverage can write
-    try:
-        finish_all()
     finally:
+        _answered = True
         os.kill(os.getpid(), signal.SIGTERM)
 
 
-def _deliver_and_pass_on() -> None:  # pragma: no cover - coverage sees no bare thread
-    try:
-        if not _deliver_backlog():
-            for sender in list(_finishable):
-                sender.exit_timeout = 0.0  # it is used up
-                sender.finish(time.monotonic())
-    finally:
-        os.kill(os.getpid(), signal.SIGTERM)
-
-
-def _deliver_backlog() -> bool:  # pragma: no cover - as above
-    """Deliver what was accepted until now, while the server goes on; False if time ran out.
+def _deliver_backlog() -> None:  # pragma: no cover - coverage sees no bare thread
+    """Deliver what was accepted until now, while the server goes on.
 
     A flush would wait for what the server's requests go on to track, which may never end.
     """
-    goals = [(client, client.stats.accepted) for client in clients()]
-    for sender in list(_finishable):
+    backlog = [(sender, sender.mark()) for sender in _all_of(_finishable)]
+    begun = time.monotonic()
+    for sender, _ in backlog:
         sender.hurry()
-    deadline = time.monotonic() + max((sender.exit_timeout for sender in _finishable), default=0)
-    while any(_settled(client) < goal for client, goal in goals):
-        if time.monotonic() >= deadline:
-            return False
-        time.sleep(0.005)
-    return True
-
-
-def _settled(client: Any) -> int:  # pragma: no cover - as above
-    """Return how many events of a client were delivered or dropped."""
-    stats = client.stats
-    return int(stats.accepted - stats.waiting)
+    for sender, mark in backlog:
+        while not sender.is_past(mark) and time.monotonic() < begun + sender.exit_timeout:
+            time.sleep(0.005)
+        if not sender.is_past(mark):
+            sender.exit_timeout = 0.0  # it is used up
+            sender.finish(time.monotonic())

@@ -8,10 +8,13 @@ from __future__ import annotations
 import inspect
 import math
 import re
+import sys
 from collections.abc import Callable, Iterable, Mapping
+from importlib.util import find_spec
 from ipaddress import ip_address
+from pathlib import Path, PurePosixPath
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from datalyr_core.errors import shown
 
@@ -20,6 +23,13 @@ Check = Callable[[Any], tuple[Any, str | None]]
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")  # RFC 9110, 5.6.2
 _DOMAIN = re.compile(r"\.?[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*\Z")
 _KEY = re.compile(r"[\x21-\x7e]+\Z")
+_QUEUE = re.compile(r"[A-Za-z0-9_.-]{1,70}\Z")
+_SPACE = re.compile(r"[\x00-\x20\x7f]")
+# What kombu has a transport for that keeps what it is given, and that several can take from.
+BROKERS = {
+    "amqp", "amqps", "confluentkafka", "memory", "pyamqp",
+    "redis", "redis+socket", "rediss", "sentinel", "sqs",
+}  # fmt: skip
 MAX_URL = 2048  # characters; more is a mistake
 _TRUE = {"1", "true", "yes", "on"}
 _FALSE = {"0", "false", "no", "off", ""}
@@ -48,6 +58,14 @@ def seconds(low: float, high: float) -> Check:
         return _clamped(_number(value), low, high, " seconds")
 
     return check
+
+
+def time_out(value: Any) -> float | None:
+    """Return a caller's time-out in seconds; None for what is no number."""
+    try:
+        return _number(value)
+    except Exception:  # Problem, or what a number of the application's own raises
+        return None
 
 
 def flag(value: Any) -> tuple[bool, str | None]:
@@ -86,8 +104,38 @@ def url(value: Any) -> tuple[str, str | None]:
         )
     except ValueError:  # UnicodeError is one
         good = False
-    if not good or re.search(r"[\x00-\x20\x7f]", value):
+    if not good or _SPACE.search(value):
         raise Problem(f"is {shown(value)}; {advice}")
+    return value, None
+
+
+def broker(value: Any) -> tuple[str, str | None]:
+    """Accept a broker's URL, or several with semicolons between, if kombu is there for it."""
+    urls = value.split(";") if isinstance(value, str) else ()
+    if not urls or not all(map(_is_broker, urls)) or len(value) > MAX_URL:
+        raise Problem(
+            f"is {shown(value)}; write a URL such as 'redis://127.0.0.1:6379/0' or "
+            f"'amqp://127.0.0.1:5672//' ({', '.join(sorted(BROKERS))})"
+        )
+    if "kombu" not in sys.modules and find_spec("kombu") is None:
+        raise Problem("needs a package: pip install 'datalyr[broker]'")
+    return value, None
+
+
+def _is_broker(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return (
+            parts.scheme in BROKERS and parts.port != 0 and "://" in url and not _SPACE.search(url)
+        )
+    except ValueError:
+        return False
+
+
+def queue_name(value: Any) -> tuple[str, str | None]:
+    """Accept the name of a broker's queue, without what some of them do not take."""
+    if not isinstance(value, str) or not _QUEUE.match(value):
+        raise Problem(f"is {shown(value)}; write a name such as 'datalyr.events'")
     return value, None
 
 
@@ -111,8 +159,10 @@ def function(value: Any) -> tuple[Any, str | None]:
     """Accept a plain callable, or None."""
     if value is not None and not callable(value):
         raise Problem(f"is {shown(value)}; write a function, without quotes or brackets")
-    if inspect.iscoroutinefunction(value):
-        raise Problem(f"is the async function {value.__qualname__}; write a plain one")
+    call = getattr(value, "__call__", None)  # noqa: B004 - what it is, not whether there is one
+    if inspect.iscoroutinefunction(value) or inspect.iscoroutinefunction(call):
+        name = getattr(value, "__qualname__", shown(value))
+        raise Problem(f"is the async function {name}; write a plain one")
     return value, None
 
 
@@ -143,6 +193,31 @@ def one_of(*words: str) -> Check:
         return value, None
 
     return check
+
+
+def outbox(value: Any) -> tuple[str, str | None]:
+    """Accept "memory", or the URL of an SQLite file."""
+    if value == "memory":
+        return value, None
+    advice = "write 'memory' or 'sqlite:///path/to/outbox.db', with the whole path"
+    try:
+        parts = urlsplit(value if isinstance(value, str) else "")
+    except ValueError:
+        parts = urlsplit("")
+    path = unquote(parts.path)
+    # A file in the root folder is somebody's relative path.
+    whole = len(PurePosixPath(path).parts) > 2 and "\0" not in path
+    if parts.scheme != "sqlite" or parts.netloc or parts.query or parts.fragment or not whole:
+        raise Problem(f"is {shown(value)}; {advice}")
+    return value, None
+
+
+def outbox_path(url: str) -> Path:
+    """Return the file that the URL of an SQLite outbox names.
+
+    A further slash, as SQLAlchemy writes a whole path, changes nothing.
+    """
+    return Path("/" + unquote(urlsplit(url).path).lstrip("/"))
 
 
 def names(*allowed: str) -> Check:

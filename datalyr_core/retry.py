@@ -48,13 +48,16 @@ def retry_after(headers: Mapping[str, str], now: float) -> float:
 
     Args:
         headers: The reply's headers.
-        now: The time, in epoch seconds.
+        now: The time, in epoch seconds; that of the reply's own `Date` goes before it.
 
     Returns:
         Seconds from 0 to 60: `Retry-After` as seconds or HTTP date (RFC 9110, 10.2.3),
         failing that `X-RateLimit-Reset` as epoch seconds, else 0.
     """
     found = {str(name).lower(): str(value) for name, value in headers.items()}
+    # The moments that the ingest names are by its own clock, and ours may be off by any amount.
+    told = _moment(found.get("date", ""))
+    now = now if told is None else told
     wait = _delay(found.get("retry-after", ""), now)
     if wait is None:
         reset = _number(found.get("x-ratelimit-reset", ""))
@@ -66,10 +69,15 @@ def _delay(value: str, now: float) -> float | None:
     seconds = _number(value)
     if seconds is not None:
         return seconds
+    moment = _moment(value)
+    return None if moment is None else moment - now
+
+
+def _moment(value: str) -> float | None:
     try:
         moment = parsedate_to_datetime(value)
         # "-0000" gives a naive time, which RFC 5322 says is UTC.
-        return moment.replace(tzinfo=moment.tzinfo or UTC).timestamp() - now
+        return moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()
     except (ValueError, TypeError, OverflowError, IndexError):
         return None
 
@@ -79,4 +87,5 @@ def _number(value: str) -> float | None:
         number = float(value)
     except ValueError:
         return None
-    return number if math.isfinite(number) else None
+    # More digits than a float can hold are a number all the same, and a very large one.
+    return number if math.isfinite(number) or value.strip().isdigit() else None

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from datalyr_core import lifecycle
+from datalyr_core import guard, lifecycle, uwsgi_signals, uwsgi_threads
+from datalyr_core.clock import Clock
 from datalyr_core.config import Config
-from datalyr_core.delivery.base import Transport, checked
+from datalyr_core.delivery.base import ONE, BatchTransport, Transport, checked, outlet_of
 from datalyr_core.dispatcher import Dispatcher, Lease
 from datalyr_core.errors import TransportError
 from datalyr_core.event import DropReason
@@ -20,6 +20,9 @@ from datalyr_core.hooks import Hooks
 from datalyr_core.outbox.base import Entry, Outbox
 
 logger = logging.getLogger("datalyr")
+
+LAST_WORDS = 1.0  # seconds for other threads to say what is lost
+REST = 15.0  # seconds between one call and the next of a transport that likes to rest
 
 
 class Sender:
@@ -29,9 +32,10 @@ class Sender:
         self,
         config: Config,
         outbox: Outbox,
-        transport: Transport,
+        transport: Transport | BatchTransport,
         hooks: Hooks,
         close_transport: Callable[[], Any],
+        clock: Clock | None = None,
     ) -> None:
         """Bring the parts together."""
         self.exit_timeout = self._exit_time = config.exit_timeout  # the second is what is left
@@ -40,12 +44,20 @@ class Sender:
         self._transport = transport
         self._hooks = hooks
         self._close_transport = close_transport
-        self._dispatcher = Dispatcher(config, outbox, hooks)
+        self._clock = clock or Clock()
+        self._outlet = outlet_of(transport)
+        # What takes many in one go is served by one thread: a second would halve its batches.
+        self._most = config.concurrency if self._outlet.batch is ONE else 1
+        self._dispatcher = Dispatcher(config, outbox, hooks, self._clock, self._outlet.batch)
         self._threads: set[threading.Thread] = set()
         # Re-entrant: a finalizer that tracks may run while this very thread holds them.
         self._starting = threading.RLock()  # held while threads are counted and one is added
         self._ending = threading.RLock()  # held while the rest is given up and counted
+        self._telling: set[int] = set()  # threads that say what they have given up
+        self._told = threading.Condition(self._ending)
         self._lost_before: int | None = None  # when the client was closed
+        self._finishing = 0  # threads that deliver before the exit
+        self._finishing_since = 0.0
         self._stopping = self._retired = self._exiting = False
 
     @property
@@ -58,6 +70,11 @@ class Sender:
         """Return how many sends were tried again."""
         return self._dispatcher.retried
 
+    @property
+    def in_trouble(self) -> bool:
+        """Tell whether the ingest fails, as the log says it."""
+        return self._dispatcher.in_trouble
+
     # Taking in
 
     def put(self, body: bytes) -> bool:
@@ -67,10 +84,10 @@ class Sender:
             self._give_up(evicted, DropReason.QUEUE_OVERFLOW, "the queue is full")
         if self._stopping:  # closed between the caller's check and now
             self._give_up_all(DropReason.CLOSED, "the client is closed")
-            return False
+            return self._outbox.kept > 0
         if self._exiting or lifecycle.is_exiting():
             # Nobody comes after this thread: it delivers before it goes on.
-            self.finish(time.monotonic() + self.exit_timeout)
+            self.finish(self._clock.now() + self.exit_timeout)
         elif not self._threads and not self._add_thread(most=1):
             pass  # the next event tries to start one, and flush and exit need none
         elif self._outbox.waiting >= self._config.flush_at or not self._dispatcher.idle:
@@ -78,12 +95,23 @@ class Sender:
         # When everything else is on its way, the event itself is the oldest that waits.
         return not evicted or evicted[-1].body is not body
 
+    def take_up(self) -> None:
+        """Deliver what somebody else has put into the outbox."""
+        if self._threads or self._add_thread(most=1):
+            self._hasten()
+
+    def wait_for_room(self, seconds: float | None) -> None:
+        """Wait until the outbox has room, unless nobody but this thread would make any."""
+        own = threading.current_thread() in self._threads
+        if not (own or self._exiting) and (self._threads or self._add_thread(most=1)):
+            self._dispatcher.wait_for_room(seconds)
+
     def _hasten(self) -> None:
         """See to it that what waits is noticed, also while every thread is busy."""
         if self._dispatcher.needs_waking:
             self._dispatcher.wake()
         elif self._dispatcher.crowded(len(self._threads)):
-            self._add_thread(most=self._config.concurrency)
+            self._add_thread(most=self._most)
 
     # Waiting for delivery
 
@@ -96,14 +124,29 @@ class Sender:
         Returns:
             True when everything was delivered.
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = None if timeout is None else self._clock.now() + timeout
         lost = self._dispatcher.lost
         with self._dispatcher.waiting():
             while self._dispatcher.unfinished():
                 delivered = self.delivered
                 if not self._pass(deadline, hurry=True) or self.delivered == delivered:
                     break
-            return not self._dispatcher.unfinished() and self._dispatcher.lost == lost
+            self._outbox.tend()
+            done = not self._dispatcher.unfinished() and not self._outbox.kept
+            return done and self._dispatcher.lost == lost
+
+    def drain(self, timeout: float | None) -> bool:
+        """Do as `flush`, and deliver also what others left in the outbox."""
+        end = None if timeout is None else self._clock.now() + timeout
+        lost, fruitless = self._dispatcher.lost, 0
+        while self._outbox.take_over() or self._dispatcher.unfinished():
+            delivered = self.delivered
+            self.flush(None if end is None else max(end - self._clock.now(), 0.0))
+            fruitless = 0 if self.delivered > delivered else fruitless + 1
+            # Once does not count: more may have been taken over just when its pass had ended.
+            if fruitless > 1 or (end is not None and self._clock.now() >= end):
+                return False
+        return self._dispatcher.lost == lost
 
     def stop(self, deadline: float) -> bool:
         """Deliver until the deadline, on the monotonic clock, then end for good.
@@ -114,12 +157,13 @@ class Sender:
         with self._ending:
             if self._lost_before is None:
                 self._lost_before = self._dispatcher.lost
+        self._dispatcher.end_waits_for_room()
         self._drain(deadline)
         self._stopping = True
         self._dispatcher.wake()
         self._give_up_rest("close() came to its time-out")
         self._close_transport()
-        return self._dispatcher.lost == self._lost_before
+        return self._dispatcher.lost == self._lost_before and not self._outbox.kept
 
     def hurry(self) -> None:
         """Begin to deliver what waits, without waiting for it."""
@@ -131,10 +175,43 @@ class Sender:
         All calls together take no longer than `exit_timeout`.
         """
         self._exiting = True
-        begun = time.monotonic()
-        self._drain(min(deadline, begun + self._exit_time))
-        self._exit_time -= time.monotonic() - begun
-        self._give_up_rest("the process ends and the ingest did not take them in time")
+        self._dispatcher.end_waits_for_room()
+        with self._exit_time_running() as end:
+            deadline = min(deadline, end)
+            self._drain(deadline)
+        # Before that, what has come this very moment is in the hands of the thread that tracked it.
+        if self._clock.now() >= deadline:
+            self._give_up_rest(
+                f"the process ends and {self._config.destination} did not take them in time"
+            )
+            self._let_others_tell()
+        else:
+            self._outbox.tend()  # the thread that settled the last one may never come to it
+
+    @contextmanager
+    def _exit_time_running(self) -> Iterator[float]:
+        """Let the exit's time run, once for all threads that are in here, and tell its end."""
+        with self._ending:
+            if not self._finishing:
+                self._finishing_since = self._clock.now()
+            self._finishing += 1
+            end = self._finishing_since + self._exit_time
+        try:
+            yield end
+        finally:  # a signal's handler may raise in the middle
+            with self._ending:
+                self._finishing -= 1
+                if not self._finishing:
+                    self._exit_time -= self._clock.now() - self._finishing_since
+
+    def mark(self) -> int:
+        """Return a mark between what was accepted until now and what comes later."""
+        return self._outbox.accepted
+
+    def is_past(self, mark: int) -> bool:
+        """Tell whether everything before a mark is delivered or given up."""
+        oldest = self._outbox.oldest
+        return oldest is None or oldest > mark
 
     def retire(self) -> None:
         """Deliver what is left and end, since no client is there any more.
@@ -147,7 +224,7 @@ class Sender:
         """Make passes until nothing is left, however often they fail."""
         hurry = True
         with self._dispatcher.waiting():
-            while self._dispatcher.unfinished() and time.monotonic() < deadline:
+            while self._dispatcher.unfinished() and self._clock.now() < deadline:
                 self._pass(deadline, hurry=hurry)
                 hurry = False
 
@@ -164,8 +241,10 @@ class Sender:
         """Make a pass in the calling thread, since no other can make it."""
         is_over = partial(self._dispatcher.pass_is_over, number)
         with self._hurried_transport(deadline):
+            self._outbox.tend()
             while lease := self._dispatcher.next(is_over, joining=False, deadline=deadline):
                 self._send(lease)
+                self._outbox.tend()
         return is_over()
 
     @contextmanager
@@ -182,14 +261,33 @@ class Sender:
             transport.deadline = before
 
     def _give_up_rest(self, why: str) -> None:
-        self._give_up_all(DropReason.CLOSE_TIMEOUT, f"{why}; {{count}} are lost")
+        self._give_up_all(DropReason.CLOSE_TIMEOUT, f"{why}; {{left}}")
 
     def _give_up_all(self, reason: DropReason, why: str) -> None:
         with self._ending:  # who finds nothing left also finds it counted
+            before = self._outbox.kept
             left = self._outbox.abandon()
+            kept = self._outbox.kept - before
             self._dispatcher.lose(len(left))
-        if left:
-            self._report(left, reason, why.format(count=len(left)))
+            self._telling.add(threading.get_ident())
+        try:
+            self._dispatcher.give_back_set_aside()
+            self._outbox.tend()
+            if left:
+                self._report(left, reason, why.format(left=f"{len(left)} are lost"))
+            if kept:
+                stay = f"{kept} stay in the outbox, for the next process to deliver"
+                self._hooks.warn_once(why.format(left=stay), kind=why)
+        finally:
+            with self._ending:
+                self._telling.discard(threading.get_ident())
+                self._told.notify_all()
+
+    def _let_others_tell(self) -> None:
+        """Wait a moment for threads that say what they have given up: the process ends."""
+        own = {threading.get_ident()}
+        with self._ending:
+            self._told.wait_for(lambda: not self._telling - own, LAST_WORDS)
 
     def _give_up(self, entries: Sequence[Entry], reason: DropReason, why: str) -> None:
         self._dispatcher.lose(len(entries))
@@ -202,34 +300,69 @@ class Sender:
 
     def _add_thread(self, *, most: int) -> bool:
         """Start one more thread unless there are enough; False if none can be started."""
-        with self._starting:
-            if len(self._threads) >= most:
-                return True
+        if not self._threads:  # before the lock: some of it logs, or ends objects of others
             lifecycle.first_event()
-            thread = threading.Thread(target=self._run, name="datalyr-sender", daemon=True)
-            self._threads.add(thread)
-            try:
-                thread.start()
-            except RuntimeError:  # the interpreter is exiting, or the system has no more threads
+            uwsgi_threads.warn_if_off()
+            guard.look_for_runner()  # it may be through by the time that something is sent
+        with self._starting:
+            return len(self._threads) >= most or self._start_thread()
+
+    def _start_thread(self) -> bool:
+        thread = threading.Thread(target=self._run, name="datalyr-sender", daemon=True)
+        self._threads.add(thread)
+        started = False
+        try:
+            thread.start()
+            started = True
+        except RuntimeError:  # the interpreter is exiting, or the system has no more threads
+            pass
+        finally:
+            # Also when a signal's handler raises here. Should it run all the same, it ends.
+            if not started:
                 self._threads.discard(thread)
-                return False
-            return True
+        return started
 
     def _run(self) -> None:
         """Send until there is no more need of this thread."""
+        uwsgi_signals.leave_to_main_thread()
         joining = True
         try:
-            while lease := self._dispatcher.next(self._superfluous, joining=joining):
+            while lease := self._next(joining):
                 if self._dispatcher.crowded(len(self._threads)):
-                    self._add_thread(most=self._config.concurrency)
+                    self._add_thread(most=self._most)
                 self._send(lease)
                 joining = False
         finally:
             self._threads.discard(threading.current_thread())
+            if self._stopping:  # what came back since was set aside for a pass that never comes
+                self._dispatcher.give_back_set_aside()
+            self._outbox.tend()
             if not self._threads and self._outbox.waiting and not self._stopping:
                 self._add_thread(most=1)  # this one was made to end by somebody else's code
             if self._retired and not self._threads:
+                self._outbox.abandon()  # nothing of its own is left
                 self._close_transport()
+
+    def _next(self, joining: bool) -> Lease | None:
+        """Wait for events to send, and tend outbox and outlet meanwhile; None to end."""
+        rest = self._outlet.rest
+        while True:
+            pauses = [self._tended(), REST if rest else None]
+            pause = min((each for each in pauses if each is not None), default=None)
+            till = None if pause is None else self._clock.now() + pause
+            lease = self._dispatcher.next(self._superfluous, joining=joining, deadline=till)
+            if lease or threading.current_thread() not in self._threads:
+                return lease
+            if rest is not None:
+                rest()
+
+    def _tended(self) -> float | None:
+        """Tend the outbox; what it has taken over has waited enough, and no pass may be due."""
+        before = self._outbox.taken_over
+        pause = self._outbox.tend()
+        if self._outbox.taken_over > before:
+            self._dispatcher.want_pass(hurry=False)
+        return pause
 
     def _superfluous(self) -> bool:
         """Tell whether the thread that asks may end; asked under the dispatcher's lock.
@@ -245,17 +378,18 @@ class Sender:
         return thread not in self._threads
 
     def _send(self, lease: Lease) -> None:
-        entry, _ = lease
+        bodies = [entry.body for entry in lease[0]]
         try:
-            answer: Any = self._transport.send(entry.body)
+            answer: Any = self._outlet.send(bodies)
         except TransportError as error:
             answer = error
         except Exception as error:  # a transport of the application's own may raise anything
             answer = TransportError(f"{type(error).__name__}: {error}")
-        except BaseException as error:  # this thread is made to end; its event is not
+        except BaseException as error:  # this thread is made to end; its events are not
             self._dispatcher.conclude(lease, TransportError(f"{type(error).__name__}: {error}"))
             raise
         answer = checked(answer)  # or answer anything
         if self._config.debug:
-            logger.debug("%s", self._config.without_key(f"sent {entry.body!r}: {answer!r}"))
+            told = b"\n".join(bodies)
+            logger.debug("%s", self._config.without_key(f"sent {told!r}: {answer!r}"))
         self._dispatcher.conclude(lease, answer)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import logging
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -11,14 +12,19 @@ from datalyr_core.attribution import page_properties, request_properties
 from datalyr_core.config import Config
 from datalyr_core.encoding import snapshot
 from datalyr_core.errors import InvalidEvent
-from datalyr_core.event import DropReason, Event, Timestamp
+from datalyr_core.event import DropReason, Event
 from datalyr_core.identity import visitor_cookie
 from datalyr_core.response import Header, may_set_cookie, sets_cookie
-from datalyr_core.visitor import Visitor
+from datalyr_core.verbs import Verbs
+from datalyr_core.visitor import Facts, Visitor
+from datalyr_core.warn_once import warn_once
 from datalyr_core.web_request import PENDING, WebRequest
 
 if TYPE_CHECKING:
     from datalyr_core.client import Datalyr
+    from datalyr_core.deferred import Claim
+
+logger = logging.getLogger("datalyr.tracker")
 
 Accept = Callable[[Event], Any]
 Drop = Callable[[Event, DropReason, str], None]
@@ -28,7 +34,7 @@ def _uncounted(event: Event, reason: DropReason, why: str) -> None:
     """Stand in for a client where nobody counts drops."""
 
 
-class Tracker:
+class Tracker(Verbs):
     """Track events of the visitor of one request.
 
     A plugin makes it, and it does nothing until it is asked: the cookie is parsed, consent
@@ -44,9 +50,9 @@ class Tracker:
         "_found",
         "_request",
         "_settled",
-        "_used",
         "_visitor",
         "_waiting",
+        "claim",
         "client",
     )
 
@@ -57,6 +63,7 @@ class Tracker:
         accept: Accept,
         drop: Drop = _uncounted,
         client: Datalyr | None = None,
+        facts: Facts | None = None,
     ) -> None:
         """Bind a tracker to a request.
 
@@ -66,16 +73,17 @@ class Tracker:
             accept: Takes each event.
             drop: Told of each event that is refused, with the reason and its explanation.
             client: The client behind `accept`, for the attribute of that name.
+            facts: Those of an earlier tracker of this very request.
         """
         self._request = request
         self._config = config
         self._accept = accept
         self._drop = drop
-        self._visitor = Visitor(request, config)
+        self._visitor = Visitor(request, config, facts)
         self._waiting: list[tuple[Event, bool]] = []  # with: lacks its user
-        self._found: str | None = None
+        self._found: Any = PENDING
         self._settled = False
-        self._used = False
+        self.claim: Claim | None = None  # the last one of an identify that waits
         self.client = client
 
     @property
@@ -86,13 +94,13 @@ class Tracker:
     @property
     def anonymous_id(self) -> str | None:
         """Return the visitor's id, a fresh one if the browser sent none; None if not allowed."""
-        self._used = True
+        self.facts["used"] = True
         return self._visitor.anonymous_id() if self.allowed else None
 
     @property
     def user_id(self) -> str | None:
         """Return the user's id, or None when there is none or it is not known yet."""
-        user = self._visitor.user_id()
+        user = self.user()
         return None if user is PENDING else user
 
     @user_id.setter
@@ -100,67 +108,16 @@ class Tracker:
         """Say who the user is; later events of this request carry the id."""
         self._visitor.say_user(value)
 
-    def track(
-        self,
-        event: str | None = None,
-        properties: Mapping[str, Any] | None = None,
-        *,
-        event_id: str | None = None,
-        timestamp: Timestamp = None,
-    ) -> str | None:
-        """Track an event.
-
-        Args:
-            event: The event's name.
-            properties: What there is to say of it.
-            event_id: The de-duplication key; give a redelivered event the same one.
-            timestamp: When it happened, if not now.
-        """
-        return self._send(
-            calls.track, event, properties, event_id=event_id, timestamp=timestamp, label=event
-        )
-
-    def identify(
-        self, user_id: object = None, traits: Mapping[str, Any] | None = None
-    ) -> str | None:
-        """Say who the visitor is; later events of this request carry the user id."""
-        return self._send(self._identify, user_id, traits, label="$identify")
-
-    def page(
-        self, name: str | None = None, properties: Mapping[str, Any] | None = None
-    ) -> str | None:
-        """Track a page view with this request's URL, referrer and campaign parameters."""
-        return self._send(self._page, name, properties, label="$pageview")
-
-    def alias(self, new_user_id: object = None, previous_id: object = None) -> str | None:
-        """Tie a new user id to a previous one, by default to the visitor's anonymous id."""
-        return self._send(_of_user(calls.alias), new_user_id, previous_id, label="$alias")
-
-    def group(self, group_id: object = None, traits: Mapping[str, Any] | None = None) -> str | None:
-        """Say that the visitor belongs to a group."""
-        return self._send(calls.group, group_id, traits, label="$group")
-
-    def track_purchase(
-        self,
-        value: object = None,
-        currency: str | None = None,
-        properties: Mapping[str, Any] | None = None,
-        *,
-        event_id: str | None = None,
-        timestamp: Timestamp = None,
-    ) -> str | None:
-        """Track a purchase; `value` is a finite number, `currency` defaults to USD."""
-        return self._send(
-            calls.track_purchase,
-            value,
-            currency,
-            properties,
-            event_id=event_id,
-            timestamp=timestamp,
-            label="purchase",
-        )
-
     # For plugins
+
+    def user(self) -> Any:
+        """Return the user's id, None, or `PENDING` where only an await could tell."""
+        return self._visitor.user_id()
+
+    @property
+    def facts(self) -> Facts:
+        """Return what is known of the visitor, which holds nothing of the request."""
+        return self._visitor.facts
 
     @property
     def needs_user(self) -> bool:
@@ -178,13 +135,31 @@ class Tracker:
         self._settled = True
         self._release()
 
+    def settle_so_far(self, user_id: object) -> None:
+        """Release the events that waited for a user who is about to be another; more may wait.
+
+        Args:
+            user_id: Who the user was until now, or None.
+        """
+        self._found = self._visitor.as_user(user_id)
+        self._release()
+        self._found = PENDING
+
     def _release(self) -> None:
         with suppress(IndexError):  # nothing waits, or another thread has just taken it
             while True:
                 event, lacks_user = self._waiting.pop(0)
                 if lacks_user:
-                    event.user_id = self._found
+                    event.user_id = self._found_user()
                 self._accept(event)
+
+    def _found_user(self) -> str | None:
+        """Return the user whom the request's end has found, if anybody was looked for."""
+        if self._found is PENDING:
+            _warn_of_lost_user()
+            return None
+        found: str | None = self._found
+        return found
 
     def cookie_headers(self, status: int, header: Header) -> list[tuple[str, str]]:
         """Decide, when a response starts, which headers give a new visitor an id.
@@ -200,7 +175,7 @@ class Tracker:
         config = self._config
         if not config.set_visitor_cookie or not self.allowed or self._visitor.sent_id():
             return []
-        if not may_set_cookie(status, header, used=self._used):
+        if not may_set_cookie(status, header, used="used" in self.facts):
             return []
         if sets_cookie(header, config.cookie_name):
             return []
@@ -213,33 +188,69 @@ class Tracker:
         private = [] if header("cache-control") else [("Cache-Control", "private")]
         return [("Set-Cookie", cookie), *private]
 
-    # How
+    def made(
+        self, call: Callable[..., Event], name: object, /, **told: object
+    ) -> tuple[Event, Any] | None:
+        """Make the event of a call.
 
-    def _send(
-        self, call: Callable[..., Event], *args: object, label: object, **kwargs: object
-    ) -> str | None:
-        """Make the event of a call and pass it on."""
-        self._used = True
-        name = label if isinstance(label, str) else ""
+        Args:
+            call: One of those in `datalyr_core.calls`.
+            name: The event's name, as far as it is one.
+            **told: The call's arguments.
+
+        Returns:
+            The event, without a user unless the call names one, and who the user is:
+            `PENDING` if finding out needs an await. None when the event was dropped.
+        """
+        self.facts["used"] = True
+        name = name if isinstance(name, str) else ""
         if not self.allowed:
             self._drop(Event(name), DropReason.CONSENT, "the visitor is not tracked")
             return None
         user = self._visitor.user_id()
-        known = None if user is PENDING else user
+        if call is calls.page:
+            told["known"] = page_properties(self._request)
         try:
-            ids = {"anonymous_id": self._visitor.anonymous_id(), **kwargs}
-            event = calls.made(call, known, *args, **ids)
+            event = calls.made(call, **told, anonymous_id=self._visitor.anonymous_id())
         except InvalidEvent as problem:
+            known = None if user is PENDING else user
             refused = calls.refused(name, user_id=known, anonymous_id=self.anonymous_id)
             self._drop(refused, DropReason.VALIDATION_ERROR, str(problem))
             return None
-        for fact, told in request_properties(self._request, self._config.request_context).items():
-            event.properties.setdefault(fact, told)
-        lacks_user = user is PENDING and event.user_id is None
+        for fact, value in request_properties(self._request, self._config.request_context).items():
+            event.properties.setdefault(fact, value)
+        return event, user
+
+    def pass_on(self, event: Event, user: Any) -> str | None:
+        """Hand an event to the client, or let it wait for its user.
+
+        Args:
+            event: The event.
+            user: The user's id, if the event itself has none; None; or `PENDING`.
+
+        Returns:
+            The event id, or None when the client has dropped the event.
+        """
+        lacks_user = event.user_id is None and user is PENDING
+        if event.user_id is None and not lacks_user:
+            event.user_id = user
         if not self._settled and (lacks_user or self._waiting):  # those after one that waits too
             return self._hold(event, lacks_user)
+        if lacks_user:
+            event.user_id = self._found_user()
         accepted: str | None = self._accept(event)
         return accepted
+
+    # How
+
+    def _send(self, call: Callable[..., Event], name: object, /, **told: object) -> str | None:
+        made = self.made(call, name, **told)
+        if made is None:
+            return None
+        event, user = made
+        if call is calls.identify:  # only now: an identify of nobody changes nothing
+            self._visitor.say_user(event.user_id)
+        return self.pass_on(event, user)
 
     def _hold(self, event: Event, lacks_user: bool) -> str:
         """Keep an event until the user is known; later changes by the caller change nothing."""
@@ -253,15 +264,10 @@ class Tracker:
             self._release()
         return event.event_id
 
-    def _identify(self, known: object, *args: object, **ids: object) -> Event:
-        event = calls.identify(*args, **ids)
-        self._visitor.say_user(event.user_id)  # only now: an identify of nobody changes nothing
-        return event
 
-    def _page(self, user_id: object, *args: object, **ids: object) -> Event:
-        return calls.page(user_id, *args, known=page_properties(self._request), **ids)
-
-
-def _of_user(call: Callable[..., Event]) -> Callable[..., Event]:
-    """Adapt a call whose first argument names the user: who is known does not matter."""
-    return lambda known, *args, **kwargs: call(*args, **kwargs)
+def _warn_of_lost_user() -> None:
+    warn_once(
+        logger,
+        "an event that was tracked after its request has no user id, since looking the user up "
+        "needs an await; let the view look the user up, or set request.datalyr.user_id",
+    )

@@ -13,24 +13,38 @@ from datalyr_core.calls import clean_id
 from datalyr_core.config import Config
 from datalyr_core.consent import tracking_allowed
 from datalyr_core.identity import new_anonymous_id, percent_decoded, read_cookie, usable_id
-from datalyr_core.web_request import PENDING, WebRequest
+from datalyr_core.web_request import PENDING, WebRequest, plain
 
 logger = logging.getLogger("datalyr.visitor")
 
-_UNSAID: Any = object()
+Facts = dict[str, Any]
+
+
+def known_facts(*, allowed: bool, anonymous_id: str, user_id: str | None) -> Facts:
+    """Return the facts of a visitor of whom all is known, from another process for example."""
+    return {"allowed": allowed, "sent_id": anonymous_id, "said": user_id}
 
 
 class Visitor:
-    """Know who sent a request."""
+    """Know who sent a request.
 
-    __slots__ = ("_config", "_facts", "_request", "_said")
+    Attributes:
+        facts: What is known by now. It holds nothing of the request, and may outlive it.
+    """
 
-    def __init__(self, request: WebRequest, config: Config) -> None:
-        """Bind to a request; nothing is read yet."""
+    __slots__ = ("_config", "_request", "facts")
+
+    def __init__(self, request: WebRequest, config: Config, facts: Facts | None = None) -> None:
+        """Bind to a request; nothing is read yet.
+
+        Args:
+            request: The request.
+            config: The client's configuration.
+            facts: What another visitor object of this very request has found out.
+        """
         self._request = request
         self._config = config
-        self._said: Any = _UNSAID
-        self._facts: dict[str, Any] = {}
+        self.facts: Facts = {} if facts is None else facts
 
     def allowed(self) -> bool:
         """Tell whether the visitor may be tracked."""
@@ -51,12 +65,12 @@ class Visitor:
         Returns:
             The id, None, or `PENDING` when finding out needs an await.
         """
-        if self._said is not _UNSAID:
-            return self._said
+        if "said" in self.facts:
+            return self.facts["said"]
         try:
             question = self._config.user_id
             found = self._request.user_id() if question is None else self._request.ask(question)
-            return found if found is PENDING else clean_id(found, "user_id")
+            return found if found is PENDING else clean_id(plain(found), "user_id")
         except Exception as error:  # a look-up that fails is no user, never a failed request
             logger.warning("the user of a request could not be looked up: %r", error)
             return None
@@ -64,7 +78,7 @@ class Visitor:
     def say_user(self, user_id: object) -> None:
         """Take the application's word for who the user is."""
         try:
-            self._said = clean_id(user_id, "user_id")
+            self.facts["said"] = clean_id(user_id, "user_id")
         except Exception as problem:  # InvalidEvent, or whatever the value's own str() raises
             logger.warning("the user was not set: %s", problem)
 
@@ -74,18 +88,21 @@ class Visitor:
         It is who the user was all along, whatever the application has said since; that
         counts for what comes after it.
         """
+        found = self.as_user(user_id)
+        self.facts.setdefault("said", found)
+        return found
+
+    def as_user(self, user_id: object) -> str | None:
+        """Return what a look-up found as an id; None, with a warning, where it is none."""
         try:
-            found = clean_id(user_id, "user_id")
+            return clean_id(plain(user_id), "user_id")
         except Exception as problem:
             logger.warning("the user was not set: %s", problem)
-            found = None
-        if self._said is _UNSAID:
-            self._said = found
-        return found
+            return None
 
     def _once(self, fact: str, find: Callable[[], Any]) -> Any:
         """Find something out once; two threads that ask at once get the same answer."""
-        facts = self._facts
+        facts = self.facts
         return facts[fact] if fact in facts else facts.setdefault(fact, find())
 
     def _read_consent(self) -> bool:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from inspect import iscoroutine
 from typing import Any, Protocol
 from urllib.parse import quote
 
@@ -74,6 +75,19 @@ def absolute_url(scheme: str, host: str, path: str, query: str) -> str:
     return f"{scheme}://{host}{encoded}{'?' if query else ''}{query}"
 
 
+def plain(answer: object) -> object:
+    """Refuse an application's answer that only an await could tell.
+
+    Raises:
+        TypeError: It is one; left as it is, it would be true, and an id.
+    """
+    if not isinstance(answer, Awaitable):
+        return answer
+    if iscoroutine(answer):
+        answer.close()  # or Python would warn that nobody has awaited it
+    raise TypeError("the function's answer has to be awaited; give a plain function")
+
+
 def excluded(request: WebRequest, exclude: Sequence[str] | Callable[[Any], Any]) -> bool:
     """Tell whether a request is none of the plugin's business.
 
@@ -87,7 +101,7 @@ def excluded(request: WebRequest, exclude: Sequence[str] | Callable[[Any], Any])
     """
     if callable(exclude):
         try:
-            return bool(exclude(request.native))
+            return bool(plain(exclude(request.native)))
         except Exception:
             logger.exception("exclude raised; the request is not excluded")
             return False

@@ -6,6 +6,7 @@ DATALYR = {"API_KEY": "dk_…"}
 
 def view(request):
     request.datalyr.track("Purchase Completed", {"amount": 99.99})
+    request.datalyr.on_commit.track("Order Placed")  # unless the transaction rolls back
 """
 
 from datalyr_django.request import DatalyrHttpRequest

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 from django.apps import AppConfig
+from django.contrib.auth.signals import user_logged_out
 from django.core.signals import setting_changed
 
 from datalyr_core import ConfigurationError
@@ -23,8 +24,10 @@ class DatalyrConfig(AppConfig):
         `manage.py` still runs and can say what is wrong.
         """
         from datalyr_django import checks, settings
+        from datalyr_django.web_request import settle_before_logout
 
         checks.register_checks()
         setting_changed.connect(settings.forget_client, dispatch_uid="datalyr")
+        user_logged_out.connect(settle_before_logout, dispatch_uid="datalyr")
         with suppress(ConfigurationError):
             settings.get_client()

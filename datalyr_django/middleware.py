@@ -9,11 +9,13 @@ from typing import Any, TypeGuard, cast
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.http import HttpRequest, StreamingHttpResponse
 from django.http.response import HttpResponseBase
+from django.utils.cache import patch_cache_control
 
 from datalyr_core import Tracker
 from datalyr_core.context import activate
 from datalyr_django import asgi
 from datalyr_django.settings import get_client
+from datalyr_django.tracker import DjangoTracker
 from datalyr_django.web_request import DjangoRequest, alook_up_user, look_up_user
 
 
@@ -75,7 +77,8 @@ def _begin(request: HttpRequest) -> tuple[Tracker, Tracker | None]:
     """Make the tracker, and tell which one is to be the current one while the view runs."""
     client = get_client()
     web_request = DjangoRequest(request)
-    tracker = request.datalyr = client.tracker(web_request)  # type: ignore[attr-defined]  # it is new
+    tracker = client.tracker(web_request, kind=DjangoTracker)
+    request.datalyr = tracker  # type: ignore[attr-defined]  # it is new
     asgi.warn_without_lifespan(request)
     return tracker, None if client.excludes(web_request) else tracker
 
@@ -115,6 +118,8 @@ def _finished(
         for name, value in tracker.cookie_headers(response.status_code, header):
             if name == "Set-Cookie":
                 response.cookies.load(value)
+                # Django's cache middleware, in older versions, keeps what says only "no-store".
+                patch_cache_control(response, private=True)
             else:
                 response.headers.setdefault(name, value)
     return response

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from django.http import HttpRequest
 
 if TYPE_CHECKING:
-    from datalyr_core import Tracker
+    from datalyr_django.tracker import DjangoTracker
 
 
 class DatalyrHttpRequest(HttpRequest):
     """Be a request whose `datalyr` type checkers know. For annotations alone."""
 
-    datalyr: Tracker
+    datalyr: DjangoTracker

@@ -8,6 +8,7 @@ def buy():
     request.datalyr.track("Purchase Completed", {"amount": 99.99})
 """
 
-from datalyr_flask.extension import FlaskDatalyr, current_datalyr
+from datalyr_flask.extension import FlaskDatalyr
+from datalyr_flask.request import current_datalyr
 
 __all__ = ["FlaskDatalyr", "current_datalyr"]

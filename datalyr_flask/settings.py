@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from flask import Flask
@@ -9,7 +10,7 @@ from flask import Flask
 from datalyr_core import Config
 
 
-def read_config(app: Flask, options: dict[str, Any]) -> Config:
+def read_config(app: Flask, options: Mapping[str, Any]) -> Config:
     """Read the `DATALYR_<OPTION>` entries of an application's configuration.
 
     Args:

@@ -34,7 +34,7 @@ class FlaskRequest:
         self.native = native
         # For who asks elsewhere, as in a thread, or later, as in a plain generator. A request
         # that is not served here has none, so that nobody takes the other's user for its own.
-        self._context = copy_context() if self._is_current() else Context()
+        self._context = copy_context() if is_current(native) else Context()
         self._answer: Any = _UNASKED
 
     def header(self, name: str) -> str | None:
@@ -63,25 +63,26 @@ class FlaskRequest:
         return self.native.is_secure
 
     def ip(self) -> str | None:
-        """Return the peer's address, or what ProxyFix made of it."""
-        return self.native.remote_addr
+        """Return the peer's address, or what ProxyFix made of it; a Unix socket's peer has none."""
+        return self.native.remote_addr or None
 
     def user_id(self) -> Any:
-        """Return the id of flask-login's `current_user`, if there is one."""
+        """Return the id of flask-login's `current_user`, which is Flask-Security's too."""
         return self.ask(_logged_in) if "flask_login" in sys.modules else None
 
     def ask(self, question: Callable[[Any], Any]) -> Any:
         """Ask a function of the application, to which Flask's proxies mean this request."""
-        if self._is_current():
+        if is_current(self.native):
             return question(self.native)
         if self._answer is _UNASKED:  # asked once, since it costs a context
             # A copy, since two threads may ask and a context can be entered only once.
             self._answer = self._context.copy().run(_ask_elsewhere, question, self.native)
         return self._answer
 
-    def _is_current(self) -> bool:
-        """Tell whether this is the request that Flask serves here, and not another."""
-        return has_request_context() and request.environ is self.native.environ
+
+def is_current(native: Request) -> bool:
+    """Tell whether this is the request that Flask serves here, and not another."""
+    return has_request_context() and request.environ is native.environ
 
 
 def _logged_in(native: Request) -> Any:
@@ -94,7 +95,10 @@ def _logged_in(native: Request) -> Any:
 
 
 def _id_of(user: Any) -> Any:
-    return user.get_id() if user is not None and user.is_authenticated else None
+    if user is None or not user.is_authenticated:
+        return None
+    # Flask-Security's get_id() is a value that each change of the password replaces.
+    return user.id if hasattr(user, "fs_uniquifier") else user.get_id()
 
 
 def _ask_elsewhere(question: Callable[[Any], Any], native: Request) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Unpack
 
 import anyio
 from starlette.applications import Starlette
@@ -11,15 +11,17 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from datalyr_core import Config, ConfigurationError, Datalyr, Tracker, lifecycle
 from datalyr_core.context import activate
+from datalyr_core.option_types import AllOptions
 from datalyr_core.response import Header
-from datalyr_starlette.request import REQUEST_KEY, SCOPE_KEY
-from datalyr_starlette.web_request import StarletteRequest
+from datalyr_starlette.web_request import REQUEST_KEY, SCOPE_KEY, StarletteRequest
 
 
 class DatalyrMiddleware:
     """Give each request and websocket its tracker, and deliver what waits at shutdown."""
 
-    def __init__(self, app: ASGIApp, client: Datalyr | None = None, **options: Any) -> None:
+    def __init__(
+        self, app: ASGIApp, client: Datalyr | None = None, **options: Unpack[AllOptions]
+    ) -> None:
         """Wrap an application.
 
         Args:
@@ -75,6 +77,7 @@ class DatalyrMiddleware:
             with activate(tracker):
                 await self.app(scope, receive, send)
         finally:
+            request.end()
             if lifecycle.is_ending():  # the server waits for this request, and for nothing after
                 await self.client.aflush(self.client.config.exit_timeout)
 
@@ -137,7 +140,7 @@ class DatalyrMiddleware:
         return state
 
 
-def _client(given: Datalyr | None, options: dict[str, Any]) -> Datalyr:
+def _client(given: Datalyr | None, options: AllOptions) -> Datalyr:
     if given is None:
         return Datalyr(Config.from_env(**options))
     if options:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from starlette.requests import HTTPConnection, Request
 
 from datalyr_core import Tracker
-
-SCOPE_KEY = "datalyr"
-REQUEST_KEY = "datalyr.request"  # what the tracker knows of the connection
+from datalyr_starlette.web_request import REQUEST_KEY, SCOPE_KEY
 
 
 def get_tracker(connection: HTTPConnection) -> Tracker:
@@ -24,7 +22,7 @@ def get_tracker(connection: HTTPConnection) -> Tracker:
             "DatalyrMiddleware must be installed to access request.datalyr: "
             "app.add_middleware(DatalyrMiddleware, api_key=...)"
         ) from None
-    scope[REQUEST_KEY].latest = scope
+    scope[REQUEST_KEY].see(scope)
     return tracker
 
 

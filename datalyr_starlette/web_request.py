@@ -11,28 +11,46 @@ from starlette.types import Scope
 
 from datalyr_core.web_request import absolute_url
 
+SCOPE_KEY = "datalyr"
+REQUEST_KEY = "datalyr.request"  # what the tracker knows of the connection
+
 _HOST = re.compile(r"[A-Za-z0-9._\-]+(:\d+)?\Z|\[[0-9A-Fa-f:.]+\](:\d+)?\Z")
 _USER_ID_NAMES = ("identity", "id", "pk", "username")
 
 
 class StarletteRequest:
-    """Answer core's questions about an HTTP request or a websocket.
+    """Answer core's questions about an HTTP request or a websocket."""
 
-    Attributes:
-        latest: The scope as the view has it. A middleware in between may have passed on a
-            copy, with the user and the session in it.
-    """
-
-    __slots__ = ("_scope", "latest")
+    __slots__ = ("_is_over", "_latest", "_scope")
 
     def __init__(self, scope: Scope) -> None:
         """Bind to an ASGI scope."""
-        self._scope = self.latest = scope
+        self._scope = self._latest = scope
+        self._is_over = False
+
+    def see(self, scope: Scope) -> None:
+        """Note the scope as the view has it.
+
+        A middleware in between may have passed on a copy, with the user and the session in it.
+        """
+        if not self._is_over:
+            self._latest = scope
+
+    def end(self) -> None:
+        """Hold on to what the connection was, but not to the scope that holds the tracker.
+
+        Else each scope, with its session and its user, would stay in memory until Python's
+        collector comes by.
+        """
+        self._is_over = True
+        was_copied = self._latest is not self._scope
+        self._scope = kept = _without_tracker(self._scope)
+        self._latest = _without_tracker(self._latest) if was_copied else kept
 
     @property
     def native(self) -> HTTPConnection:
         """Return a request whose body cannot be read, or what a websocket's handshake says."""
-        scope = self.latest
+        scope = self._latest
         return Request(scope) if scope["type"] == "http" else HTTPConnection(scope)
 
     def header(self, name: str) -> str | None:
@@ -66,13 +84,13 @@ class StarletteRequest:
         return self._scope.get("scheme") in ("https", "wss")
 
     def ip(self) -> str | None:
-        """Return the peer's address."""
+        """Return the peer's address; a Unix socket's peer has none."""
         client = self._scope.get("client")
-        return str(client[0]) if client else None
+        return str(client[0]) if client and client[0] else None
 
     def user_id(self) -> Any:
         """Return the id of the user that an authentication middleware left in the scope."""
-        user = self.latest.get("user")
+        user = self._latest.get("user")
         if user is None or not getattr(user, "is_authenticated", True):
             return None
         for name in _USER_ID_NAMES:
@@ -94,3 +112,11 @@ class StarletteRequest:
             return None
         host, port = server
         return f"{host}:{port}" if port else None  # without a port it is a socket's path
+
+
+def _without_tracker(scope: Scope) -> Scope:
+    copy = {**scope}
+    state = copy["state"] = {**(copy.get("state") or {})}
+    for holder, key in ((copy, SCOPE_KEY), (copy, REQUEST_KEY), (state, SCOPE_KEY)):
+        holder.pop(key, None)
+    return copy

@@ -1,19 +1,41 @@
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from datalyr_core import Datalyr, current_tracker
 from tests.support.ingest import IngestServer
 from tests.support.scripts import Scripts
+from tests.support.signals import restore_interrupt
 from tests.support.waiting import eventually
 
+# Not by pytest-django's setting in pyproject.toml, which nobody would know in a run without
+# Django. Before other conftests are imported, some of which import models.
+if find_spec("django"):
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "tests.django.settings")
+    import django
+
+    django.setup()
+
+pytest_plugins = ["tests.support.brokers", "tests.support.optional"]
+
 MakeClient = Callable[..., Datalyr]
+
+# How long an example takes is a matter of the machine, which may have other things to do.
+settings.register_profile("datalyr", deadline=None)
+settings.load_profile("datalyr")
+
+
+def pytest_sessionstart() -> None:
+    restore_interrupt()  # for the programs that tests start and interrupt
 
 
 @pytest.fixture(autouse=True)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from datalyr_core.errors import TransportError, shown
 
@@ -24,6 +24,22 @@ class Reply:
     text: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Say what a transport takes in one go.
+
+    Attributes:
+        events: How many events at most.
+        size: How many bytes at most, all bodies together, unless one event alone is larger.
+    """
+
+    events: int
+    size: int
+
+
+ONE = Batch(events=1, size=0)
+
+
 class Transport(Protocol):
     """Send one event. Called from several threads at once."""
 
@@ -33,6 +49,44 @@ class Transport(Protocol):
         Raises:
             TransportError: No answer came.
         """
+
+
+class BatchTransport(Protocol):
+    """Send several events in one go. One thread of a client does so at a time."""
+
+    batch: Batch
+
+    def send_many(self, bodies: Sequence[bytes]) -> Reply:
+        """Send all of some bodies, or none, and return the answer to all.
+
+        Raises:
+            TransportError: No answer came.
+        """
+
+    def rest(self) -> None:
+        """Let go of what is not needed while nothing is sent; called now and then."""
+
+
+class Outlet(NamedTuple):
+    """A transport of either kind, as one that takes several events.
+
+    Attributes:
+        batch: What it takes in one go.
+        send: Sends some bodies.
+        rest: Is to be called now and then while nothing is sent, if there is such a function.
+    """
+
+    batch: Batch
+    send: Callable[[Sequence[bytes]], Any]
+    rest: Callable[[], None] | None = None
+
+
+def outlet_of(transport: Any) -> Outlet:
+    """Look at either kind of transport as one that takes several events."""
+    batch = getattr(transport, "batch", None)
+    if isinstance(batch, Batch):
+        return Outlet(batch, transport.send_many, transport.rest)
+    return Outlet(ONE, lambda bodies: transport.send(bodies[0]))
 
 
 def checked(answer: Any) -> Reply | TransportError:

@@ -6,10 +6,11 @@ from __future__ import annotations
 # the sender's threads would import is therefore imported here, in the main thread.
 import encodings.idna  # noqa: F401 - by a connection to a host name
 import ssl
+import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
-from functools import cache
+from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import cache, partial
 from importlib.util import find_spec
 from typing import Any, Protocol
 from urllib.request import getproxies, proxy_bypass
@@ -17,15 +18,18 @@ from urllib.request import getproxies, proxy_bypass
 import httpcore
 import httpx
 
+from datalyr_core import guard
 from datalyr_core.config import Config
 from datalyr_core.delivery.base import Reply
-from datalyr_core.delivery.network import TimedBackend, clock
-from datalyr_core.errors import TransportError
+from datalyr_core.delivery.network import TimedBackend, give_up_at
+from datalyr_core.errors import SendRefused, TransportError
 from datalyr_core.event import LIBRARY
 from datalyr_core.options import is_loopback
+from datalyr_core.per_thread import PerThread
 from datalyr_core.version import __version__
 
 MAX_REPLY = 65_536  # bytes of a reply that are read; nobody needs more to understand it
+BODY_TIME = 1.0  # seconds for it, once the status is there: that is what counts
 KEEP_ALIVE = 30.0  # seconds that an idle connection is kept: less than common servers keep it
 
 # What using a connection raises that the server has closed meanwhile. By name: httpcore,
@@ -55,8 +59,11 @@ class HttpTransport:
             if client is None
             else _Client(client, url, headers)
         )
+        guarded = client is None or _reaches_network(client)
+        self._elsewhere = guard.host_elsewhere(config.host) if guarded else None
         self._timeout = config.timeout
         self._most_kept = config.concurrency
+        self._deadline: PerThread[float] = PerThread()
         self._closed = False
 
     def send(self, body: bytes) -> Reply:
@@ -64,14 +71,17 @@ class HttpTransport:
 
         Raises:
             TransportError: No answer came in time; it shows the engine's error.
+            SendRefused: This is a test run, and the ingest is not on this machine.
         """
+        if self._elsewhere and (refusal := guard.refusal(self._elsewhere)):
+            raise SendRefused(refusal)
         budget = self._budget()
-        give_up_at = time.monotonic() + budget
+        end = time.monotonic() + budget
         kept = self._most_kept
         while True:
             watch = _Watch()
             try:
-                return self._exchange(body, watch, budget, give_up_at)
+                return self._exchange(body, watch, budget, end)
             except Exception as error:  # also of a foreign client, which may raise anything
                 # Closing takes the connection away from a request that is under way.
                 if self._closed or not (kept and watch.reused and _is_stale(error)):
@@ -86,27 +96,30 @@ class HttpTransport:
     @property
     def deadline(self) -> float | None:
         """Return by when requests of this thread must be over, on the monotonic clock."""
-        return clock.deadline
+        return self._deadline.get()
 
     @deadline.setter
     def deadline(self, deadline: float | None) -> None:
         """Set it for this thread alone: others have their usual time."""
-        clock.deadline = deadline
+        self._deadline.set(deadline)
 
-    def _exchange(self, body: bytes, watch: _Watch, budget: float, give_up_at: float) -> Reply:
+    def _exchange(self, body: bytes, watch: _Watch, budget: float, end: float) -> Reply:
         extensions = {
             "timeout": dict.fromkeys(("connect", "read", "write", "pool"), budget),
             "trace": watch,
         }
-        clock.give_up_at = give_up_at
+        give_up_at.set(end)
         with self._engine.post(body, extensions) as (status, headers, content):
-            return Reply(status, headers, _beginning(content, give_up_at))
+            end = min(end, time.monotonic() + BODY_TIME)
+            give_up_at.set(end)
+            return Reply(status, headers, _beginning(content, end))
 
     def _budget(self) -> float:
         """Return the seconds that this request may take."""
-        if clock.deadline is None:
+        deadline = self.deadline
+        if deadline is None:
             return self._timeout
-        return max(min(self._timeout, clock.deadline - time.monotonic()), 0.01)
+        return max(min(self._timeout, deadline - time.monotonic()), 0.01)
 
 
 class _Engine(Protocol):
@@ -133,14 +146,27 @@ class _Pool:
             (b"Host", url.netloc),
             *((name.encode(), value.encode()) for name, value in headers.items()),
         ]
-        self._pool = httpcore.ConnectionPool(
-            ssl_context=_tls(),
+        tls_settings(ssl.SSLContext)  # what is wrong with them is to be known now
+        # Made by the first send. gevent may patch after an application has been imported, as
+        # under gunicorn with --preload: a lock of before holds up a whole process of greenlets.
+        self._made: httpcore.ConnectionPool | None = None
+        # Re-entrant: a finalizer that tracks may run while this very thread holds it.
+        self._making = threading.RLock()
+        self._network = TimedBackend()
+        self._make = partial(
+            httpcore.ConnectionPool,
             proxy=_proxy_for(url),
             max_connections=most + 1,  # one for an exiting thread
             max_keepalive_connections=most,
             keepalive_expiry=KEEP_ALIVE,
-            network_backend=TimedBackend(),
+            network_backend=self._network,
         )
+
+    def _pool(self) -> httpcore.ConnectionPool:
+        with self._making:
+            made = self._made or self._make(ssl_context=tls_settings(ssl.SSLContext))
+            self._made = self._made or made
+            return self._made
 
     @contextmanager
     def post(self, body: bytes, extensions: dict[str, Any]) -> Iterator[_Answered]:
@@ -152,7 +178,7 @@ class _Pool:
             content=body,
             extensions=extensions,
         )
-        response = self._pool.handle_request(request)
+        response = self._pool().handle_request(request)
         try:
             headers = {
                 name.decode("latin-1"): value.decode("latin-1") for name, value in response.headers
@@ -162,7 +188,9 @@ class _Pool:
             response.close()
 
     def close(self) -> None:
-        self._pool.close()
+        if self._made is not None:
+            self._made.close()
+        self._network.close()  # also what the pool does not know yet, or no longer
 
 
 class _Client:
@@ -191,6 +219,11 @@ class _Client:
         pass
 
 
+def _reaches_network(client: Any) -> bool:
+    """Tell whether a ready client has the network behind it, not a mock of the application's."""
+    return type(getattr(client, "_transport", None)).__name__ == "HTTPTransport"
+
+
 class _Watch:
     """Notice whether a request went out on a connection of an earlier one."""
 
@@ -214,21 +247,30 @@ def _is_stale(error: Exception) -> bool:
 
 
 @cache
-def _tls() -> ssl.SSLContext:
+def tls_settings(kind: type[ssl.SSLContext]) -> ssl.SSLContext:
     """Make the TLS settings once: reading the certificates takes a while.
 
     A forked child uses them too; they hold no connection.
+
+    Args:
+        kind: The class that `ssl` makes them of: gevent puts one of its own there, and with
+            settings of before a request would hold up all greenlets.
     """
     return httpx.create_ssl_context()
 
 
-def _beginning(content: Iterable[bytes], give_up_at: float) -> str:
-    """Read the beginning of a reply's body, within the time that the request has."""
+def _beginning(content: Iterable[bytes], end: float) -> str:
+    """Read the beginning of a reply's body, within some time.
+
+    A body that breaks off takes nothing away from the status, which has been said by then:
+    an event that the ingest took is not sent again.
+    """
     read = bytearray()
-    for chunk in content:
-        read += chunk
-        if len(read) >= MAX_REPLY or time.monotonic() >= give_up_at:
-            break
+    with suppress(Exception):  # httpcore's, httpx's or those of its successors
+        for chunk in content:
+            read += chunk
+            if len(read) >= MAX_REPLY or time.monotonic() >= end:
+                break
     return bytes(read[:MAX_REPLY]).decode("utf-8", "replace")
 
 
@@ -238,16 +280,21 @@ def _raw(url: httpx.URL) -> httpcore.URL:
     )
 
 
-def _proxy_for(url: httpx.URL) -> httpcore.Proxy | None:
-    """Find the proxy that the environment names for a URL, as `urllib` reads it."""
-    if proxy_bypass(url.host) or is_loopback(url.host):
+def named_proxy(scheme: str, host: str) -> str | None:
+    """Return the URL of the proxy that the environment names for a host, as `urllib` reads it."""
+    if proxy_bypass(host) or is_loopback(host):
         return None
     proxies = getproxies()
-    named = proxies.get(url.scheme) or proxies.get("all")
+    named = proxies.get(scheme) or proxies.get("all")
+    # Many write the address alone, as curl allows.
+    return f"http://{named}" if named and "://" not in named else named
+
+
+def _proxy_for(url: httpx.URL) -> httpcore.Proxy | None:
+    named = named_proxy(url.scheme, url.host)
     if not named:
         return None
-    # Many write the address alone, as curl allows.
-    proxy = httpx.Proxy(named if "://" in named else f"http://{named}")
+    proxy = httpx.Proxy(named)
     if proxy.url.scheme.startswith("socks") and find_spec("socksio") is None:
         raise ImportError(f"the proxy {proxy.url.host} needs a package: pip install 'httpx[socks]'")
     return httpcore.Proxy(_raw(proxy.url), auth=proxy.raw_auth)

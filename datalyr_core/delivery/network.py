@@ -2,59 +2,152 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 import threading
 import time
-from typing import Any
+from collections.abc import Callable
+from contextlib import suppress
+from itertools import chain, zip_longest
+from typing import Any, TypeVar
+from weakref import WeakSet
 
 import httpcore
 
+from datalyr_core.per_thread import PerThread
 
-class _Clock(threading.local):
-    """Know how much time this thread has, on the monotonic clock."""
+T = TypeVar("T")
 
-    deadline: float | None = None  # of all that it sends
-    give_up_at = 0.0  # of the request that is under way
+AWAKE = 0.5  # seconds for a thread to notice the end of its connection
 
-    def left(self, timeout: float | None) -> float:
-        """Return the seconds that are left, at most some time-out."""
-        left = max(self.give_up_at - time.monotonic(), 0.001)
-        return left if timeout is None else min(left, timeout)
+# When a thread gives up the request that it has under way, on the monotonic clock.
+give_up_at: PerThread[float] = PerThread()
 
 
-clock = _Clock()
+def _left(timeout: float | None) -> float:
+    """Return the seconds that this thread's request has left, at most some time-out."""
+    left = max((give_up_at.get() or 0.0) - time.monotonic(), 0.001)
+    return left if timeout is None else min(left, timeout)
 
 
 class TimedBackend(httpcore.NetworkBackend):
-    """Bound all that a request does on the network together; httpcore bounds each step."""
+    """Bound all that a request does on the network together; httpcore bounds each step.
+
+    That goes for the addresses of a host too. The ordinary backend gives the first all the
+    time that there is, and where that one is dead, as IPv6 often is, no request ever goes out.
+    """
 
     def __init__(self) -> None:
         """Stand before the ordinary backend."""
         self._real = httpcore.SyncBackend()
+        self._worked: int | None = None  # the address family of the last connection
+        self._closed = False
+        # Weakly: httpcore drops some that fail, without closing them.
+        self._open: WeakSet[_TimedStream] = WeakSet()
+
+    def close(self) -> None:
+        """Close every connection, also one that is being made: httpcore's pool forgets those.
+
+        Nothing is connected after that.
+        """
+        self._closed = True
+        while self._open:
+            with suppress(RuntimeError, KeyError):  # others come or go this very moment
+                self._open.pop().close()
 
     def connect_tcp(
         self, host: str, port: int, timeout: float | None = None, *args: Any, **options: Any
     ) -> httpcore.NetworkStream:
-        """Connect."""
-        return _TimedStream(
-            self._real.connect_tcp(host, port, clock.left(timeout), *args, **options)
+        """Connect to the first address of a host that lives, each having its share of the time.
+
+        Raises:
+            httpcore.ConnectError: The name has no address, or each refused; or it was closed.
+            httpcore.ConnectTimeout: The last of them did not answer in time.
+        """
+        addresses = self._addresses(host, port)
+        while True:
+            family, address = addresses.pop(0)
+            share = _left(timeout) / (len(addresses) + 1)
+            try:
+                stream = self._real.connect_tcp(address, port, share, *args, **options)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout):
+                if not addresses:
+                    raise
+            else:
+                self._worked = family
+                return self.watched(_TimedStream(stream, self))
+
+    def watched(self, stream: _TimedStream) -> _TimedStream:
+        """Keep a connection in mind, for `close` to find it, unless it comes too late.
+
+        Raises:
+            httpcore.ConnectError: It was closed meanwhile, and so is the connection.
+        """
+        self._open.add(stream)
+        if self._closed:
+            stream.close()
+            raise httpcore.ConnectError("the client is closed")
+        return stream
+
+    def _addresses(self, host: str, port: int) -> list[tuple[int, str]]:
+        """Look a name up: address families take turns, beginning with the one that worked."""
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except OSError as error:
+            raise httpcore.ConnectError(str(error)) from error
+        families = dict.fromkeys(family for family, *_ in found)
+        first = sorted(families, key=lambda family: family != self._worked)
+        columns = (
+            [(each, str(address[0])) for each, *_, address in found if each == family]
+            for family in first
         )
+        turns = chain.from_iterable(zip_longest(*columns))
+        return [each for each in turns if each is not None]
 
 
 class _TimedStream(httpcore.NetworkStream):
     """Give each step on a connection the time that its request has left."""
 
-    def __init__(self, real: httpcore.NetworkStream) -> None:
+    def __init__(self, real: httpcore.NetworkStream, backend: TimedBackend) -> None:
         self._real = real
+        self._backend = backend
+        self._at_work = threading.Lock()
+        self._closed = False
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._real.read(max_bytes, clock.left(timeout))
+        return self._step(self._real.read, max_bytes, _left(timeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._real.write(buffer, clock.left(timeout))
+        self._step(self._real.write, buffer, _left(timeout))
 
     def close(self) -> None:
-        self._real.close()
+        """Close the connection, once no other thread is at work on it.
+
+        A thread that waits for a descriptor is not woken when that is closed; and once the
+        number is somebody else's, it waits for what is theirs. The end of the connection wakes
+        it; if that takes a while, it closes the connection itself.
+        """
+        self._closed = True
+        idle = self._at_work.acquire(blocking=False)
+        if not idle:
+            # Not TLS's own, which would take its state away from that thread.
+            with suppress(OSError):
+                socket.socket.shutdown(self._real.get_extra_info("socket"), socket.SHUT_RDWR)
+            idle = self._at_work.acquire(timeout=AWAKE)
+        if idle:
+            try:
+                self._real.close()
+            finally:
+                self._at_work.release()
+
+    def _step(self, step: Callable[..., T], *arguments: Any) -> T:
+        self._at_work.acquire()
+        try:
+            return step(*arguments)
+        finally:
+            self._at_work.release()
+            if self._closed:
+                self._real.close()
 
     def start_tls(
         self,
@@ -62,7 +155,8 @@ class _TimedStream(httpcore.NetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,
     ) -> httpcore.NetworkStream:
-        return _TimedStream(self._real.start_tls(ssl_context, server_hostname, clock.left(timeout)))
+        real = self._step(self._real.start_tls, ssl_context, server_hostname, _left(timeout))
+        return self._backend.watched(_TimedStream(real, self._backend))
 
     def get_extra_info(self, info: str) -> Any:
         return self._real.get_extra_info(info)

@@ -30,18 +30,53 @@ class Outbox(Protocol):
     """Keep events from acceptance until they are settled. Safe to use from any thread.
 
     Every entry is waiting, or leased to a sender. What is leased counts against the bound.
+
+    Some outboxes outlive their process. Such a one hands out more than this process put in:
+    also what processes that have ended left behind. Those events wait and are leased like
+    any others, but nobody who asks for what this process accepted has to wait for them.
+
+    Nothing here logs or calls anything foreign, apart from `tend`, which is called with no
+    lock held.
     """
 
     @property
+    def patient(self) -> bool:
+        """Tell whether no event is given up, however often the ingest has failed at it."""
+
+    @property
+    def durable(self) -> bool:
+        """Tell whether what is not delivered stays for others when the process ends."""
+
+    @property
+    def limit(self) -> int:
+        """Return how many entries there is room for."""
+
+    @property
     def accepted(self) -> int:
-        """Return how many events were ever put in."""
+        """Return how many events this process ever put in."""
+
+    @property
+    def taken_over(self) -> int:
+        """Return how many events of other processes it took to deliver them."""
+
+    @property
+    def kept(self) -> int:
+        """Return how many events of this process it left for others to deliver."""
 
     @property
     def waiting(self) -> int:
         """Return how many entries are waiting, without those that are leased."""
 
+    @property
+    def oldest(self) -> int | None:
+        """Return the number of this process's oldest entry, waiting or leased, or None."""
+
     def __len__(self) -> int:
-        """Return how many entries there are, waiting or leased."""
+        """Return how many entries of this process there are, waiting or leased."""
+
+    @property
+    def held(self) -> int:
+        """Return how many entries there are in all, those that were taken over included."""
 
     def put(self, body: bytes) -> Sequence[Entry]:
         """Take an event in, and return the oldest waiting ones that made room for it."""
@@ -61,8 +96,78 @@ class Outbox(Protocol):
     def settle(self, entry: Entry) -> bool:
         """Forget a leased entry; False if it is no longer leased."""
 
+    def refuse(self, entry: Entry, status: int | None, why: str) -> bool:
+        """Forget a leased entry that the ingest will never take; False if no longer leased.
+
+        Args:
+            entry: The entry.
+            status: The HTTP status of the answer; None if it was not even sent.
+            why: What the ingest said.
+        """
+
     def holds(self, entry: Entry) -> bool:
         """Tell whether an entry is still leased."""
 
     def abandon(self) -> Sequence[Entry]:
-        """Give up everything, leased or waiting, and return it in order."""
+        """End: leave what outlives the process to others, and return what is lost, in order.
+
+        What is put in after that begins anew.
+        """
+
+    def tend(self) -> float | None:
+        """Do what is due beside the sends, in a sender's thread, with no lock held.
+
+        Returns:
+            Seconds until it wants to be called again, though nothing happens; None for never.
+        """
+
+    def note(self, trouble: str) -> None:
+        """Remember why the ingest takes nothing, for people who look into the outbox.
+
+        It is called under the dispatcher's lock, and does nothing that takes time.
+
+        Args:
+            trouble: The reason; empty once the ingest takes events again.
+        """
+
+    def take_over(self) -> bool:
+        """Count what others left behind among this process's own from here on.
+
+        Returns:
+            Whether there is any.
+        """
+
+    def before_fork(self) -> None:
+        """Get ready: nothing that a child must not inherit is open until `after_fork`."""
+
+    def after_fork(self) -> None:
+        """Go on in the parent."""
+
+    def disown(self) -> None:
+        """Leave everything to the parent, in a forked child."""
+
+
+class Ephemeral:
+    """What an outbox that ends with its process has no need of."""
+
+    durable = False
+    taken_over = kept = 0
+
+    def tend(self) -> None:
+        """Do nothing, and never want to."""
+
+    def note(self, trouble: str) -> None:
+        """Do nothing: nobody can look into it."""
+
+    def take_over(self) -> bool:
+        """Do nothing: nobody leaves anything behind."""
+        return False
+
+    def before_fork(self) -> None:
+        """Do nothing."""
+
+    def after_fork(self) -> None:
+        """Do nothing."""
+
+    def disown(self) -> None:
+        """Do nothing: a child has a copy."""

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections import deque
 from collections.abc import Container
+from contextlib import suppress
 
-from datalyr_core.outbox.base import Entry
+from datalyr_core.outbox.base import Entry, Ephemeral
 
 PATIENCE = 3  # failed flushes by which an entry may exceed others before it steps aside
 
 
-class MemoryOutbox:
+class MemoryOutbox(Ephemeral):
     """Keep events in a deque; the oldest waiting one makes room for a new one."""
+
+    patient = False
 
     def __init__(self, limit: int) -> None:
         """Begin empty.
@@ -20,7 +24,7 @@ class MemoryOutbox:
         Args:
             limit: How many events to keep at most, leased ones included.
         """
-        self._limit = limit
+        self.limit = limit
         self._waiting: deque[Entry] = deque()
         self._leased: dict[int, Entry] = {}
         self._accepted = 0
@@ -37,36 +41,53 @@ class MemoryOutbox:
         """Return how many entries are waiting, without those that are leased."""
         return len(self._waiting)
 
+    @property
+    def oldest(self) -> int | None:
+        """Return the number of the oldest entry, waiting or leased; None if there is none."""
+        with self._lock:
+            first = (each.number for each in itertools.islice(self._waiting, 1))
+            return min(itertools.chain(self._leased, first), default=None)
+
     def __len__(self) -> int:
         """Return how many entries there are, waiting or leased."""
         with self._lock:
             return len(self._waiting) + len(self._leased)
 
+    @property
+    def held(self) -> int:
+        """Return how many entries there are, waiting or leased."""
+        return len(self)
+
     def put(self, body: bytes) -> list[Entry]:
         """Take an event in, and return the oldest waiting ones that made room for it."""
-        entry = Entry(body)
+        return self.add(Entry(body))
+
+    def add(self, entry: Entry) -> list[Entry]:
+        """Take an entry in that somebody else has made, as `put` does."""
         with self._lock:
             self._accepted += 1
             entry.number = self._accepted
             self._waiting.append(entry)
             evicted = []
-            while len(self._waiting) + len(self._leased) > self._limit:
+            while len(self._waiting) + len(self._leased) > self.limit:
                 evicted.append(self._waiting.popleft())
             return evicted
 
     def lease(self, *, patient: bool, unless: Container[int] = ()) -> Entry | None:
         """Hand out the oldest waiting entry; `patient` passes over those that fail most."""
         with self._lock:
-            ready = (each for each in self._waiting if each.number not in unless)
-            entry = min(ready, key=_impatience, default=None) if patient else next(ready, None)
-            if entry is None:
-                return None
-            if entry is self._waiting[0]:
-                self._waiting.popleft()
-            else:
-                self._waiting.remove(entry)
-            self._leased[entry.number] = entry
-            return entry
+            while True:
+                # Either says that such a finalizer came in between: look again.
+                with suppress(RuntimeError, ValueError):
+                    entry = self._next(patient, unless)
+                    if entry is not None:
+                        self._waiting.remove(entry)  # from the left, where it nearly always is
+                        self._leased[entry.number] = entry
+                    return entry
+
+    def _next(self, patient: bool, unless: Container[int]) -> Entry | None:
+        ready = (each for each in self._waiting if each.number not in unless)
+        return min(ready, key=_impatience, default=None) if patient else next(ready, None)
 
     def give_back(self, entry: Entry) -> bool:
         """Take a leased entry back to its old place; False if it is no longer leased."""
@@ -85,6 +106,17 @@ class MemoryOutbox:
         with self._lock:
             return self._leased.pop(entry.number, None) is not None
 
+    def refuse(self, entry: Entry, status: int | None, why: str) -> bool:
+        """Forget a leased entry that is never to be delivered; False if it is no longer leased."""
+        return self.settle(entry)
+
+    def withdraw(self, entries: Container[Entry]) -> None:
+        """Forget entries, leased or waiting."""
+        with self._lock:
+            self._waiting = deque(each for each in self._waiting if each not in entries)
+            leased = self._leased.items()
+            self._leased = {number: each for number, each in leased if each not in entries}
+
     def holds(self, entry: Entry) -> bool:
         """Tell whether an entry is still leased."""
         return entry.number in self._leased
@@ -92,10 +124,11 @@ class MemoryOutbox:
     def abandon(self) -> list[Entry]:
         """Give up everything, leased or waiting, and return it in order."""
         with self._lock:
-            left = sorted([*self._leased.values(), *self._waiting], key=lambda each: each.number)
-            self._leased.clear()
-            self._waiting.clear()
-            return left
+            none_leased, none_waiting = dict[int, Entry](), deque[Entry]()
+            leased, waiting = self._leased, self._waiting
+            # Replaced, not emptied: what such a finalizer puts in from here on is not lost.
+            self._leased, self._waiting = none_leased, none_waiting
+            return sorted([*leased.values(), *waiting], key=lambda each: each.number)
 
 
 def _impatience(entry: Entry) -> int:

@@ -10,15 +10,16 @@ from typing import Annotated, Any
 from fastapi import Body, FastAPI, Form, HTTPException, Request
 from fastapi.responses import HTMLResponse, RedirectResponse
 from fastapi.templating import Jinja2Templates
-from markupsafe import Markup
 from starlette.middleware.sessions import SessionMiddleware
 
-from datalyr_core.browser_sdk import script_tag
+from datalyr_core import webhooks
 from datalyr_starlette import DatalyrMiddleware
 from datalyr_starlette.fastapi import DatalyrDep
+from datalyr_starlette.templating import install
 
 CSS = (Path(__file__).parents[1] / "shop.css").read_text()
 ELSEWHERE = [pair.split("=", 1) for pair in os.environ.get("SHOP_LINKS", "").split()]
+PAID = ("checkout.session.completed", "checkout.session.async_payment_succeeded")
 PLANS = ("free", "pro")
 PRODUCTS = {
     "dark": ("Dark chocolate", "82 %, from one valley", "6.40"),
@@ -43,7 +44,7 @@ app.add_middleware(
     # Cookies do not tell ports apart: the shops on this machine need names of their own.
     session_cookie="fastapi_shop",
 )
-templates = Jinja2Templates(Path(__file__).with_name("templates"))
+templates = install(Jinja2Templates(Path(__file__).with_name("templates")))
 
 
 @app.get("/")
@@ -51,7 +52,6 @@ async def landing(request: Request, datalyr: DatalyrDep) -> HTMLResponse:
     note(request, "$pageview", datalyr.page("Shop"))
     config = app.state.datalyr.config
     context = {
-        "browser_sdk": Markup(script_tag(config.workspace_id, allowed=datalyr.allowed)),
         "css": CSS,
         "elsewhere": ELSEWHERE,
         "host": config.host,
@@ -101,21 +101,24 @@ def buy(  # a plain function runs in a thread, and its tracker is still the requ
 
 
 @app.post("/webhook")
-async def webhook(event: Annotated[dict[str, Any], Body()]) -> dict[str, bool]:
-    # A real shop verifies the payload's signature here.
+async def stripe_webhook(event: Annotated[dict[str, Any], Body()]) -> dict[str, bool]:
+    # A real shop lets stripe.Webhook.construct_event verify the payload's signature here.
     try:
-        paid = event["data"]["object"]
-        if event["type"] == "checkout.session.completed":
-            # Id and time are the payload's own: a redelivery counts once, when it was paid.
+        session = event["data"]["object"]
+        # A bank transfer completes its checkout unpaid; that it was paid is a later event.
+        if event["type"] in PAID and session["payment_status"] == "paid":
+            value = webhooks.stripe_amount(session["amount_total"], session["currency"])
+            if value is None:
+                raise ValueError("no amount")
+            # Id and time are the event's own: a redelivery counts once, when it was paid.
             app.state.datalyr.track_purchase(
                 None,
-                paid["amount_total"] / 100,
-                paid["currency"],
-                anonymous_id=paid["client_reference_id"],
-                event_id=event["id"],
-                timestamp=event["created"],
+                value,
+                session["currency"],
+                anonymous_id=session["client_reference_id"],
+                **webhooks.stripe(event),
             )
-    except (KeyError, TypeError, OverflowError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise HTTPException(400, "not a payment") from error
     return {"received": True}
 

@@ -1,6 +1,8 @@
 """A small shop on Flask that tells Datalyr what its visitors do."""
 
+import base64
 import hashlib
+import hmac
 import os
 import secrets
 from decimal import Decimal
@@ -9,16 +11,19 @@ from pathlib import Path
 from flask import Flask, redirect, render_template, request, session
 from werkzeug.wrappers import Response
 
-from datalyr_flask import FlaskDatalyr
+from datalyr_core import webhooks
+from datalyr_flask import FlaskDatalyr, current_datalyr
 
 CSS = (Path(__file__).parents[1] / "shop.css").read_text()
 ELSEWHERE = [pair.split("=", 1) for pair in os.environ.get("SHOP_LINKS", "").split()]
+PAID = ("checkout.session.completed", "checkout.session.async_payment_succeeded")
 PLANS = ("free", "pro")
 PRODUCTS = {
     "sencha": ("Sencha", "100 g, first harvest", "14.20"),
     "pot": ("Small teapot", "Holds two cups, drips none", "32.00"),
     "spoon": ("Bamboo spoon", "One heaped is one cup", "3.80"),
 }
+SHOPIFY_SECRET = os.environ.get("SHOPIFY_SECRET", "")  # none: nothing is Shopify's
 
 app = Flask(__name__)
 app.config.update(
@@ -39,7 +44,7 @@ FlaskDatalyr(app)
 
 @app.get("/")
 def landing() -> str:
-    note("$pageview", request.datalyr.page("Shop"))
+    note("$pageview", current_datalyr.page("Shop"))
     return render_template(
         "shop.html",
         css=CSS,
@@ -52,7 +57,7 @@ def landing() -> str:
         products=[(key, *PRODUCTS[key], secrets.token_hex(8)) for key in PRODUCTS],
         tracked=session.get("tracked", ()),
         user=session.get("user"),
-        visitor=request.datalyr.anonymous_id,
+        visitor=current_datalyr.anonymous_id,
     )
 
 
@@ -62,7 +67,7 @@ def signup() -> Response:
     if "@" not in email or len(email) > 200 or plan not in PLANS:
         return back("That is no e-mail address.")
     user = f"user_{hashlib.sha256(email.encode()).hexdigest()[:12]}"
-    note("$identify", request.datalyr.identify(user, {"email": email, "plan": plan}))
+    note("$identify", current_datalyr.identify(user, {"email": email, "plan": plan}))
     session["user"] = user  # what DATALYR_USER_ID answers from the next request on
     return back(f"Welcome, {email}.")
 
@@ -73,7 +78,7 @@ def buy() -> Response:
     if product not in PRODUCTS or not order.isalnum() or len(order) > 32:
         return back("That cannot be bought here.")
     name, _, price = PRODUCTS[product]
-    event_id = request.datalyr.track_purchase(
+    event_id = current_datalyr.track_purchase(
         Decimal(price), "EUR", {"product": name}, event_id=f"flask-{order}"
     )
     note("purchase", event_id)
@@ -81,24 +86,56 @@ def buy() -> Response:
 
 
 @app.post("/webhook")
-def webhook() -> dict[str, bool] | tuple[dict[str, str], int]:
-    # A real shop verifies the payload's signature here.
+def stripe_webhook() -> dict[str, bool] | tuple[dict[str, str], int]:
+    # A real shop lets stripe.Webhook.construct_event verify the payload's signature here.
     try:
         event = request.get_json()
-        paid = event["data"]["object"]
-        if event["type"] == "checkout.session.completed":
-            # Id and time are the payload's own: a redelivery counts once, when it was paid.
+        session = event["data"]["object"]
+        # A bank transfer completes its checkout unpaid; that it was paid is a later event.
+        if event["type"] in PAID and session["payment_status"] == "paid":
+            value = webhooks.stripe_amount(session["amount_total"], session["currency"])
+            if value is None:
+                raise ValueError("no amount")
+            # Id and time are the event's own: a redelivery counts once, when it was paid.
             app.extensions["datalyr"].track_purchase(
                 None,
-                paid["amount_total"] / 100,
-                paid["currency"],
-                anonymous_id=paid["client_reference_id"],
-                event_id=event["id"],
-                timestamp=event["created"],
+                value,
+                session["currency"],
+                anonymous_id=session["client_reference_id"],
+                **webhooks.stripe(event),
             )
-    except (KeyError, TypeError, OverflowError):
+    except (KeyError, TypeError, ValueError):
         return {"error": "not a payment"}, 400
     return {"received": True}
+
+
+@app.post("/webhook/shopify")
+def shopify_webhook() -> dict[str, bool] | tuple[dict[str, str], int]:
+    if not is_shopifys(request.get_data(), request.headers.get("X-Shopify-Hmac-Sha256", "")):
+        return {"error": "not signed by Shopify"}, 401
+    try:
+        order = request.get_json()
+        # The theme has put the visitor's cookie into the cart's attributes.
+        noted = {note["name"]: note["value"] for note in order["note_attributes"]}
+        # One topic alone: other topics of the same purchase may carry the same event id.
+        if request.headers.get("X-Shopify-Topic") == "orders/paid":
+            app.extensions["datalyr"].track_purchase(
+                None,
+                webhooks.shopify_amount(order),
+                webhooks.shopify_currency(order),
+                anonymous_id=noted["__dl_visitor_id"],
+                **webhooks.shopify(request.headers),
+            )
+    except (KeyError, TypeError):
+        return {"error": "not an order"}, 400
+    return {"received": True}
+
+
+def is_shopifys(body: bytes, signature: str) -> bool:
+    """Verify a webhook: base64 of the raw body's HMAC-SHA256 under the app's client secret."""
+    digest = hmac.new(SHOPIFY_SECRET.encode(), body, hashlib.sha256).digest()
+    signed = hmac.compare_digest(base64.b64encode(digest), signature.encode())
+    return signed and bool(SHOPIFY_SECRET)
 
 
 @app.post("/opt-out")

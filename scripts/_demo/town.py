@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 
 from datalyr_core.inspector.server import ListenError, RunningInspector, running
+from scripts._demo import payments
 from scripts._demo.child import Child
 from scripts._demo.ports import HOST
 from scripts._demo.waiting import DemoError, Stop
@@ -44,6 +45,7 @@ class Town:
             "DJANGO_SETTINGS_MODULE": "shop.settings",  # a shell may have another project's
             "PYTHONPATH": _first_in_path(EXAMPLES.parent),  # this checkout, whatever is installed
             "SECRET_KEY": secrets.token_hex(32),  # Django's workers need a common one
+            "SHOPIFY_SECRET": payments.SHOPIFY_SECRET,
             "SHOP_LINKS": " ".join(
                 f"{name}={url}" for name, url in {**_named(urls), "Inspector": self.url}.items()
             ),

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
 from typing import Any, Self
 
 import httpx
 
+from scripts._demo import payments
 from scripts._demo.child import Child
 from scripts._demo.ledger import Entry, Ledger
 from scripts._demo.page import Page
 from scripts._demo.waiting import Stop
 
 COOKIE = "__dl_visitor_id"
-PAID_AT, PAID_AT_ISO = 1751373296, "2025-07-01T12:34:56.000Z"
 
 
 class Visitor:
@@ -78,21 +79,37 @@ class Visitor:
         self.tracked = tracked
         self._post(shop, action, form)
 
-    def pay(self, shop: Child, event_id: str, times: int = 1) -> None:
-        """Let the payment service report a payment of this visitor, and deliver it again."""
-        paid = {"client_reference_id": self.cookie, "amount_total": 4999, "currency": "eur"}
-        payload = {
-            "id": event_id,
-            "type": "checkout.session.completed",
-            "created": PAID_AT,
-            "data": {"object": paid},
-        }
-        also = {"value": 49.99, "currency": "EUR", "timestamp": PAID_AT_ISO}
-        for _ in range(times):
+    def pay(self, shop: Child) -> None:
+        """Pay by card and by bank transfer; Stripe reports each of the two twice."""
+        visitor = {"client_reference_id": self.cookie}
+        card = {**visitor, "amount_total": 4999, "currency": "eur", "payment_status": "paid"}
+        transfer = {**visitor, "amount_total": 6400, "currency": "jpy", "payment_status": "paid"}
+        unpaid = {**transfer, "payment_status": "unpaid"}  # its money is still on the way
+        by_card, begun, by_transfer = (f"evt_{secrets.token_hex(8)}" for _ in range(3))
+        for _ in range(2):
             self._stop.check()
-            httpx.post(f"{shop.url}/webhook", json=payload, trust_env=False).raise_for_status()
-            entry = Entry(self.who, shop.name, "purchase", self.cookie or "", None, also)
-            self._ledger.note(event_id, entry)
+            payments.stripe(shop.url, by_card, "completed", **card)
+            payments.stripe(shop.url, begun, "completed", **unpaid)
+            payments.stripe(shop.url, by_transfer, "async_payment_succeeded", **transfer)
+            self._note_payment(shop, by_card, 49.99, "EUR")
+            self._note_payment(shop, by_transfer, 6400, "JPY")
+
+    def order(self, shop: Child) -> None:
+        """Pay an order; Shopify reports it to two subscriptions, and a forger reports another."""
+        event_id, visitor = secrets.token_hex(16), self.cookie or ""
+        for _ in range(2):
+            self._stop.check()
+            secret = payments.SHOPIFY_SECRET
+            payments.shopify(shop.url, event_id, visitor, "199.00", secret).raise_for_status()
+            self._note_payment(shop, event_id, 199, "EUR")
+        forged = payments.shopify(shop.url, secrets.token_hex(16), visitor, "0.01", "guessed")
+        if forged.status_code != 401:
+            self._ledger.complain(f"{shop.name} answers a forged order with {forged.status_code}")
+
+    def _note_payment(self, shop: Child, event_id: str, value: float, currency: str) -> None:
+        also = {"value": value, "currency": currency, "timestamp": payments.PAID_AT}
+        entry = Entry(self.who, shop.name, "purchase", self.cookie or "", None, also)
+        self._ledger.note(event_id, entry)
 
     def _post(
         self,

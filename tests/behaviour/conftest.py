@@ -16,7 +16,7 @@ from datalyr_core import Datalyr, Event
 from datalyr_core.testing import RecordingTransport
 from datalyr_django.settings import forget_client, get_client
 from tests.behaviour.gateway import Answer, call_asgi, call_wsgi
-from tests.behaviour.sites import django_site, fastapi_site, flask_site, starlette_site
+from tests.behaviour.sites import django_site, flask_site, starlette_site
 
 
 class Site(ABC):
@@ -84,6 +84,8 @@ class StarletteSite(AsgiSite):
 
 class FastApiSite(StarletteSite):
     def mount(self, options: dict[str, Any]) -> Any:
+        from tests.behaviour.sites import fastapi_site  # optional, beside Starlette
+
         return fastapi_site.make_app(**options)
 
 

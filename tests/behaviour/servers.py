@@ -34,9 +34,11 @@ class Server:
     listener: socket.socket
     process: subprocess.Popen[bytes]
 
-    def get(self, path: str, headers: Mapping[str, str] | None = None) -> tuple[int, str]:
+    def get(
+        self, path: str, headers: Mapping[str, str] | None = None, timeout: float = 20
+    ) -> tuple[int, str]:
         """Get a page; it waits until the server has started."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
         try:
             connection.request("GET", path, headers=dict(headers or {}))
             response = connection.getresponse()
@@ -44,11 +46,11 @@ class Server:
         finally:
             connection.close()
 
-    def terminate(self) -> int:
+    def terminate(self, timeout: float = 20) -> int:
         """End it by SIGTERM; returns its exit status."""
         self.listener.close()  # with it open here too, nobody would refuse connections
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(20)
+        return self.process.wait(timeout)
 
 
 @contextmanager

@@ -42,6 +42,18 @@ def test_user_callable_that_returns_no_id(make_site: MakeSite, answer: Any) -> N
     assert [event.user_id for event in site.events()] == [None, None]
 
 
+def test_user_callable_that_would_have_to_be_awaited(
+    make_site: MakeSite, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def ask(request: Any) -> str:
+        return "42"
+
+    site = make_site(user_id=lambda request: ask(request))
+    assert site.get("/buy").status == 200
+    assert [event.user_id for event in site.events()] == [None, None]
+    assert "give a plain function" in caplog.text
+
+
 def test_before_send_changes_and_drops(make_site: MakeSite) -> None:
     def only_purchases(event: Event) -> Event | None:
         event.properties["seen"] = True

@@ -120,6 +120,17 @@ def test_authenticated_user(site: Site) -> None:
     assert [event.user_id for event in site.events()] == ["42", "42", None, None]
 
 
+def test_nothing_that_the_client_sends_names_the_user(make_site: MakeSite) -> None:
+    """Other SDKs have headers for it, and let them win over who is logged in."""
+    site = make_site(anonymous_id_header="X-Visitor")
+    names = ("User_Id", "X_User_Id", "X_Distinct_Id", "X_Datalyr_User_Id", "X_Visitor")
+    claims = dict.fromkeys(names, "admin")
+    cookie = "__dl_user_id=admin; user_id=admin; userId=admin"
+    visitor(site, cookie, X_Session="42", **claims)
+    visitor(site, cookie, **claims)
+    assert [event.user_id for event in site.events()] == ["42", "42", None, None]
+
+
 def test_user_look_up_that_fails_is_no_user(site: Site, caplog: pytest.LogCaptureFixture) -> None:
     visitor(site, X_Session="broken")
     assert [event.user_id for event in site.events()] == [None, None]

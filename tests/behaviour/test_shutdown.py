@@ -41,7 +41,7 @@ def test_sigterm_in_the_middle_of_requests(name: str, ingest: IngestServer) -> N
 
         with ThreadPoolExecutor(8) as clients:
             answers = clients.map(ask, range(400))
-            assert eventually(lambda: ingest.requests, 20)
+            assert eventually(lambda: ingest.requests, 60)
             server.terminate()
             answered = {str(n) for n, good in enumerate(answers) if good}
     whole = [body for body in ingest.accepted if body["anonymousId"] in answered]

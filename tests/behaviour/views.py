@@ -122,6 +122,17 @@ def streaming(tracker: Tracker, query: Mapping[str, str]) -> Page:
     return Page(chunks=chunks())
 
 
+def late(tracker: Tracker, query: Mapping[str, str]) -> Page:
+    """Track for the first time when the response has begun."""
+
+    def chunks() -> Iterator[str]:
+        yield "begun"
+        tracker.track("Late")
+        yield str(tracker.anonymous_id)
+
+    return Page(headers=_headers(query), chunks=chunks())
+
+
 def _here(tracker: Tracker) -> Tracker:
     """Return the tracker of the context, which is the request's own or a failed request."""
     here = current_tracker()
@@ -146,5 +157,5 @@ class _Hostile:
 
 _PAGES = (buy, sign_up, page, every_call, nonsense, silent, respond, outside)
 VIEWS: dict[str, Callable[[Tracker, Mapping[str, str]], Page]] = {
-    view.__name__: view for view in (*_PAGES, plain, raising, streaming)
+    view.__name__: view for view in (*_PAGES, plain, raising, streaming, late)
 }

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from urllib.parse import parse_qsl, quote, quote_plus, urlsplit
 
 import pytest
@@ -103,9 +104,9 @@ def test_redaction_never_raises(url: str) -> None:
     st.sampled_from([quote, quote_plus, str]),
 )
 def test_redaction_never_leaks_the_value_of_a_secret_parameter(
-    name: str, secret: str, others: list[tuple[str, str]], encode: object
+    name: str, secret: str, others: list[tuple[str, str]], encode: Callable[[str], str]
 ) -> None:
-    pairs = [*((quote_plus(k), quote_plus(v)) for k, v in others), (encode(name), secret)]  # type: ignore[operator]
+    pairs = [*((quote_plus(k), quote_plus(v)) for k, v in others), (encode(name), secret)]
     for url in ("https://example.com/a", "/a", ""):
         clean = redacted(f"{url}?{'&'.join(f'{k}={v}' for k, v in pairs)}#{secret}")
         assert clean is not None

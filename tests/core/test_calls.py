@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections import UserDict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import IntEnum
@@ -64,8 +65,19 @@ def test_a_user_is_no_id() -> None:
         calls.track(Somebody(), "E")
 
 
+class Awaited:
+    """Have a `str()`, as a future has, of which nobody means that it is an id."""
+
+    def __await__(self) -> Iterator[None]:
+        yield
+
+    def __str__(self) -> str:
+        return "<Future pending>"
+
+
 @pytest.mark.parametrize(
-    "value", [True, 1.5, b"u", {}, [], (), set(), frozenset(), ["u"], object(), print, dict]
+    "value",
+    [True, 1.5, b"u", {}, [], (), set(), frozenset(), ["u"], object(), print, dict, Awaited()],
 )
 def test_what_is_never_an_id_is_refused(value: object) -> None:
     with pytest.raises(InvalidEvent, match="user_id must be a string, an int or a UUID"):

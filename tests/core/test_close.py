@@ -447,6 +447,20 @@ def test_nothing_is_sent_again_after_the_end(make_client: MakeClient, ingest: In
     assert [each.body["event"] for each in ingest.requests] == ["E0", "slow"]
 
 
+def test_a_request_that_has_no_answer_ends_with_the_client(
+    make_client: MakeClient, ingest: IngestServer
+) -> None:
+    client = make_client(timeout=60)
+    ingest.answer = SILENCE
+    client.track("u", "E")
+    client._sender.hurry()
+    assert eventually(lambda: ingest.in_flight == 1)
+    (thread,) = client._sender._threads
+    client.close(0)
+    thread.join(20)
+    assert not thread.is_alive()
+
+
 def test_a_client_that_is_opened_while_it_closes_is_looked_after(
     make_client: MakeClient, ingest: IngestServer
 ) -> None:

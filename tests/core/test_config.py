@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 import re
+from functools import partial
 from typing import Any
 
 import httpx
@@ -19,6 +20,8 @@ DEFAULTS = {
     "max_queue_size": 1000,
     "close_timeout": 30.0,
     "exit_timeout": 5.0,
+    "broker": None,
+    "broker_queue": "datalyr.events",
     "concurrency": 10,
     "debug": False,
     "enabled": True,
@@ -28,6 +31,8 @@ DEFAULTS = {
     "transport": "httpx",
     "http_client": None,
     "outbox": "memory",
+    "outbox_max_events": 100_000,
+    "outbox_max_bytes": 67_108_864,
     "cookie_name": "__dl_visitor_id",
     "anonymous_id_header": None,
     "user_id": None,
@@ -49,6 +54,7 @@ RANGES = {
     "close_timeout": (1, 120),
     "exit_timeout": (0, 60),
     "concurrency": (1, 100),
+    "outbox_max_events": (1_000, 10_000_000),
 }
 FLAGS = [name for name, default in DEFAULTS.items() if isinstance(default, bool)]
 
@@ -159,6 +165,10 @@ async def async_hook(*args: object) -> None:
     return None
 
 
+class AsyncHook:
+    async def __call__(self, *args: object) -> None: ...
+
+
 GOOD: list[tuple[str, Any, Any]] = [
     ("host", "http://127.0.0.1:8000/track", "http://127.0.0.1:8000/track"),
     ("host", "https://[::1]/track", "https://[::1]/track"),
@@ -189,6 +199,8 @@ BAD: list[tuple[str, Any, str]] = [
     ("host", None, "write a URL"),
     ("on_error", "print", "without quotes or brackets"),
     ("on_drop", async_hook, "is the async function async_hook; write a plain one"),
+    ("user_id", partial(async_hook, 1), "; write a plain one"),
+    ("user_id", AsyncHook(), "is the async function <tests.core."),
     ("transport", "carrier pigeon", "write 'httpx'"),
     ("transport", None, "write 'httpx'"),
     ("http_client", object(), "is a object; give an httpx.Client"),
@@ -373,7 +385,12 @@ def test_the_key_counts_in_any_case() -> None:
     [
         ("HTTPS_PROXY", "ftp://proxy:21", "ftp"),
         ("ALL_PROXY", "socks5://proxy:1080", "pip install 'httpx[socks]'"),
-        ("SSL_CERT_FILE", "/nowhere/at-all.pem", "FileNotFoundError"),
+        pytest.param(
+            *("SSL_CERT_FILE", "/nowhere/at-all.pem", "FileNotFoundError"),
+            marks=pytest.mark.skipif(
+                httpx.__version__ < "0.28", reason="httpx 0.27 passes over a file that is not there"
+            ),
+        ),
     ],
 )
 def test_an_environment_that_makes_http_impossible_stops_the_start(
@@ -383,7 +400,7 @@ def test_an_environment_that_makes_http_impossible_stops_the_start(
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv(variable, value)
     monkeypatch.setattr(http, "find_spec", lambda name: None)
-    http._tls.cache_clear()
+    http.tls_settings.cache_clear()
     with pytest.raises(ConfigurationError, match=re.escape(told)) as caught:
         Datalyr("dk_hush")
     assert "hush" not in str(caught.value)

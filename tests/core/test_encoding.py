@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
+import tracemalloc
 import uuid
 from collections import OrderedDict, UserDict, UserString, deque, namedtuple
 from collections.abc import Iterator
@@ -20,6 +21,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from datalyr_core.encoding import MAX_DEPTH, MAX_ITEMS, MAX_VALUES, encode, plain, snapshot
+
+
+@pytest.mark.parametrize("more", [{}, {"price": Decimal("1.50")}], ids=["native", "ours"])
+def test_what_waits_takes_no_more_memory_than_its_text(more: dict[str, Any]) -> None:
+    value = {"text": "x" * 300, **more}
+    encode(value)
+    tracemalloc.start()
+    try:
+        kept = [encode(value) for _ in range(1000)]
+        each = tracemalloc.get_traced_memory()[0] / len(kept)
+    finally:
+        tracemalloc.stop()
+    assert each < len(kept[0]) + 100
 
 
 class Color(Enum):
@@ -126,7 +140,7 @@ RULES: list[tuple[Any, Any]] = [
     (Level.HIGH, 3),
     # Moments
     (datetime(2026, 7, 1, 12, 30, tzinfo=UTC), "2026-07-01T12:30:00+00:00"),
-    (datetime(2026, 7, 1, 12, 30), "2026-07-01T12:30:00"),  # noqa: DTZ001
+    (datetime(2026, 7, 1, 12, 30), "2026-07-01T12:30:00"),  # noqa: DTZ001 - naive on purpose
     (date(2026, 7, 1), "2026-07-01"),
     (time(12, 30), "12:30:00"),
     # Text
@@ -172,7 +186,8 @@ KEYS: list[tuple[Any, str]] = [
     (date(2026, 7, 1), "2026-07-01"),
     (uuid.UUID(int=1), str(uuid.UUID(int=1))),
     (Color.RED, "red"),
-    ((1, "a"), "[1, 'a']"),
+    ((1, "a"), '[1,"a"]'),
+    ((Decimal("1.50"), None), "[1.50,null]"),
     ("\ud800", "\ufffd"),
     (2**70, str(2**70)),
 ]
@@ -228,6 +243,16 @@ def test_depth_is_cut() -> None:
     assert depth == MAX_DEPTH
 
 
+def test_the_deepest_mapping_keeps_its_keys() -> None:
+    deep: Any = {"first": 1, "second": {2}}
+    for _ in range(MAX_DEPTH - 1):
+        deep = [deep]
+    value = told(deep)
+    while isinstance(value, list):
+        value = value[0]
+    assert value == {"first": None, "second": None}
+
+
 def test_an_endless_iterable_is_cut() -> None:
     assert len(told(count())) == MAX_ITEMS
     assert len(told([{1}] * (MAX_ITEMS + 5))) == MAX_ITEMS + 5  # a list is what it is
@@ -274,9 +299,9 @@ def test_an_unsteady_mapping_is_read_again_but_not_for_ever() -> None:
 
 
 def test_plain_shares_nothing_with_the_value() -> None:
-    value = {"a": [1, {"b": 2}]}
+    value: dict[str, list[Any]] = {"a": [1, {"b": 2}]}
     copy = plain(value)
-    value["a"].append(3)  # type: ignore[attr-defined]
+    value["a"].append(3)
     assert copy == {"a": [1, {"b": 2}]}
 
 
@@ -401,7 +426,7 @@ class Euros(Decimal):
 
 
 class Moody(datetime):
-    def isoformat(self, *args: Any) -> Any:  # type: ignore[override]
+    def isoformat(self, *args: Any) -> Any:  # type: ignore[override]  # wrong on purpose
         return 5j
 
 

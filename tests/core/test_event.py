@@ -136,7 +136,7 @@ def far_from_utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.skipif(not hasattr(time, "tzset"), reason="the time zone cannot be set here")
 def test_a_naive_datetime_is_local_time(far_from_utc: None) -> None:
     assert "TZ" in os.environ
-    assert clean_timestamp(datetime(2026, 7, 1, 12, 0)) == "2026-07-01T17:00:00.000Z"  # noqa: DTZ001
+    assert clean_timestamp(datetime(2026, 7, 1, 12, 0)) == "2026-07-01T17:00:00.000Z"  # noqa: DTZ001 - naive on purpose
     assert clean_timestamp("2026-07-01T12:00:00") == "2026-07-01T17:00:00.000Z"
 
 

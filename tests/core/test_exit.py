@@ -52,10 +52,10 @@ os.kill(os.getpid(), signal.SIGINT)
 def test_however_a_script_ends_its_event_is_delivered_at_once(
     end: str, code: int, scripts: Scripts, ingest: IngestServer
 ) -> None:
-    ended = scripts.run(TRACK + end)
+    ended = scripts.run(TRACK + end, flush_interval=60, exit_timeout=30)
     assert ended.code == code, ended.err
     assert ingest.names == ["E"]
-    assert ended.took < 4
+    assert ended.took < 20
     assert "Traceback" not in ended.err or code
 
 
@@ -151,6 +151,13 @@ def test_a_thread_that_outlives_the_main_one_is_heard(
     assert sorted(ingest.names) == ["E", "F"]
 
 
+# The exit alone: a busy machine may take seconds to start an interpreter.
+TIMED = """
+import atexit, time
+atexit.register(lambda: print(time.monotonic() - begun))  # the first, and so the last to run
+"""
+
+
 @pytest.mark.parametrize("prelude", ["", NO_THREADS], ids=["threads", "no threads"])
 @pytest.mark.parametrize("answer", [DOWN, SILENCE, None], ids=["failing", "hanging", "refusing"])
 def test_an_ingest_that_takes_nothing_delays_the_exit_only_so_long_and_is_told_of(
@@ -161,9 +168,10 @@ def test_an_ingest_that_takes_nothing_delays_the_exit_only_so_long_and_is_told_o
     else:
         ingest.answer = answer
     # Handlers that track later share the same time.
-    ended = scripts.run(prelude + LATE + TRACK, exit_timeout=1, flush_at=100)
+    source = TIMED + prelude + LATE + TRACK + "\nbegun = time.monotonic()"
+    ended = scripts.run(source, exit_timeout=1, flush_at=100)
     assert ended.code == 0
-    assert ended.took < 4.5  # by default it would be 5
+    assert float(ended.out) < 4.5  # by default it would be 5
     assert "the process ends and the ingest did not take them in time" in ended.err
     assert "Traceback" not in ended.err
 
@@ -196,18 +204,17 @@ def test_a_client_that_hangs_takes_no_time_from_the_others(
 ) -> None:
     with IngestServer() as hanging:
         hanging.answer = SILENCE
-        ended = scripts.run(
-            f"""
+        source = f"""
             from datalyr_core import Datalyr
             clients = [Datalyr.from_env(host="{hanging.url}") for _ in range(4)]
             clients.insert(2, Datalyr.from_env())
             for client in clients:
                 client.track("u", "E")
-            """,
-            exit_timeout=1,
-        )
+            begun = time.monotonic()
+        """
+        ended = scripts.run(TIMED + textwrap.dedent(source), exit_timeout=1)
     assert ended.code == 0
-    assert ended.took < 4.5
+    assert float(ended.out) < 3.9  # one after another they would take 4
     assert ingest.names == ["E"]
 
 
@@ -277,8 +284,8 @@ def test_a_handler_that_is_set_while_we_deliver_gets_the_signal(
         TRACK
         + READY
         + (
-            "import signal, time\n"
-            "while signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:\n    time.sleep(0.01)\n"
+            "import time\nfrom datalyr_core import lifecycle\n"
+            "while not lifecycle.is_exiting():\n    time.sleep(0.01)\n"
         )
     )
     code, out, _ = terminated(scripts, source + HANDLER + WAIT)
@@ -385,11 +392,13 @@ def test_a_server_gets_its_sigterm_when_the_time_is_up(
     late = """
         client.track("u", "E")
         lifecycle.hold_sigterm()
+        begun = time.monotonic()
         os.kill(os.getpid(), signal.SIGTERM)
         stopping.wait(20)
+        assert time.monotonic() - begun < 4  # by default it would be 5
         begun = time.monotonic()
         client.track("u", "Late")
-        assert time.monotonic() - begun < 0.5  # the time is used up
+        assert time.monotonic() - begun < 0.9  # the second is used up
         exits = True
         serve()
     """
@@ -397,7 +406,6 @@ def test_a_server_gets_its_sigterm_when_the_time_is_up(
     assert ended.code == 7
     assert ended.out.split() == ["handled", "0", "stopped"]
     assert "1 are lost" in ended.err
-    assert ended.took < 4
 
 
 def test_a_busy_server_is_not_kept_from_its_sigterm(scripts: Scripts, ingest: IngestServer) -> None:
@@ -414,7 +422,7 @@ lifecycle.hold_sigterm()
     ended = scripts.run(SERVER + busy + TERMINATED, exit_timeout=20, flush_at=1)
     assert ended.code == -signal.SIGTERM
     assert "E" in ingest.names
-    assert ended.took < 5
+    assert ended.took < 15
 
 
 def test_an_event_loops_own_handler_is_not_called_twice(

@@ -41,6 +41,8 @@ def test_anonymous_ids_look_like_the_browsers() -> None:
         (f"a=b; {NAME}=anon_1; c=d", "anon_1"),
         (f"a=b;{NAME}=anon_1;c=d", "anon_1"),
         (f"  {NAME}  =  anon_1  ", "anon_1"),
+        (f"{NAME}=\x1fanon_1\xa0", "\x1fanon_1\xa0"),
+        (f"\x0b{NAME}=no; \x85{NAME}=no; \t{NAME}=yes", "yes"),
         (f"{NAME}=first; {NAME}=second", "first"),
         (f"{NAME}=", ""),
         (f"{NAME}=; {NAME}=second", ""),

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+import socket
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from itertools import pairwise
 from typing import Any
 
@@ -13,7 +16,9 @@ import httpx
 import pytest
 
 from datalyr_core import Datalyr, Event, Reply, TransportError
+from datalyr_core.delivery import http
 from tests.conftest import MakeClient
+from tests.faults.site import DrippingBody, FaultyIngest
 from tests.support.ingest import (
     CUT_SHORT,
     DOWN,
@@ -198,11 +203,11 @@ def test_a_broken_connection_is_tried_again(
     ids=["told", "raises", "nonsense"],
 )
 def test_a_transport_that_gives_no_answer_is_transient(
-    transport: Any, make_client: MakeClient, hooks: Hooks
+    transport: Callable[[bytes], Reply], make_client: MakeClient, hooks: Hooks
 ) -> None:
     class Broken:
         def send(self, body: bytes) -> Reply:
-            return transport(body)  # type: ignore[no-any-return]
+            return transport(body)
 
     client = make_client(transport=Broken(), retry_limit=0, **hooks.options)
     track(client, 1)
@@ -233,12 +238,12 @@ def test_an_event_of_a_thread_that_is_made_to_end_goes_back(
 @pytest.mark.parametrize(
     ("reply", "reason"),
     [
-        (Reply(503, None, ""), None),  # type: ignore[arg-type]
-        (Reply(429, {"Retry-After": None}, ""), None),  # type: ignore[dict-item]
-        (Reply("503", {}, ""), None),  # type: ignore[arg-type]
-        (Reply("fine", {}, ""), None),  # type: ignore[arg-type]
-        (Reply(400, {}, None), "permanent_client_error"),  # type: ignore[arg-type]
-        (Reply("400", [("a", "b")], b"no"), "permanent_client_error"),  # type: ignore[arg-type]
+        (Reply(503, None, ""), None),  # type: ignore[arg-type]  # on purpose
+        (Reply(429, {"Retry-After": None}, ""), None),  # type: ignore[dict-item]  # on purpose
+        (Reply("503", {}, ""), None),  # type: ignore[arg-type]  # on purpose
+        (Reply("fine", {}, ""), None),  # type: ignore[arg-type]  # on purpose
+        (Reply(400, {}, None), "permanent_client_error"),  # type: ignore[arg-type]  # on purpose
+        (Reply("400", [("a", "b")], b"no"), "permanent_client_error"),  # type: ignore[arg-type]  # on purpose
     ],
 )
 def test_a_reply_that_is_not_quite_one_loses_no_event(
@@ -268,6 +273,19 @@ def test_a_reply_that_drips_takes_no_longer_than_a_request_may(
     assert "ReadTimeout" in hooks.errors[0][1]
 
 
+def test_a_body_that_drips_keeps_no_thread_once_the_status_is_there(
+    make_client: MakeClient,
+) -> None:
+    with FaultyIngest() as dripping:
+        dripping.answer = DrippingBody(drip=0.2)
+        client = make_client(host=dripping.url, timeout=30)
+        track(client, 1)
+        begun = time.monotonic()
+        assert client.flush(timeout=30)
+        assert time.monotonic() - begun < 10
+    assert (client.stats.delivered, client.stats.retried) == (1, 0)
+
+
 def test_a_silent_ingest_is_given_up_after_the_timeout(
     make_client: MakeClient, ingest: IngestServer
 ) -> None:
@@ -280,6 +298,37 @@ def test_a_silent_ingest_is_given_up_after_the_timeout(
     assert client.stats.retried == 1
 
 
+@contextmanager
+def taking_nothing(size: str) -> Iterator[str]:
+    """Listen, and either accept no connection or read nothing of what comes on it."""
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        while size == "small":  # until the queue of those who wait to be accepted is full
+            waiting = stack.enter_context(socket.socket())
+            waiting.settimeout(0.5)
+            try:
+                waiting.connect(listener.getsockname())
+            except TimeoutError:
+                break
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/track"
+
+
+@pytest.mark.parametrize(
+    ("size", "error"), [("small", "ConnectTimeout"), ("large", "WriteTimeout")]
+)
+def test_an_ingest_that_takes_nothing_is_given_up_after_the_timeout(
+    size: str, error: str, make_client: MakeClient, hooks: Hooks
+) -> None:
+    with taking_nothing(size) as url:
+        client = make_client(host=url, timeout=1, retry_limit=0, **hooks.options)
+        client.track("u", "E", {"text": "x" * (16_000_000 if size == "large" else 1)})
+        assert not client.flush(timeout=30)
+    assert error in hooks.errors[0][1]
+
+
 def test_ten_megabytes_of_reply_are_not_read(make_client: MakeClient, ingest: IngestServer) -> None:
     ingest.script.append(HUGE)
     client = make_client(concurrency=1)
@@ -287,6 +336,20 @@ def test_ten_megabytes_of_reply_are_not_read(make_client: MakeClient, ingest: In
     assert client.flush(timeout=5)
     assert (client.stats.delivered, client.stats.retried) == (2, 0)
     assert ingest.connections == 2  # one with an unread rest is of no more use
+
+
+@pytest.mark.parametrize("status", [200, 400, 503])
+def test_a_body_that_breaks_off_takes_nothing_away_from_the_status(
+    status: int, make_client: MakeClient, ingest: IngestServer
+) -> None:
+    head = f"HTTP/1.1 {status} Whatever\r\nContent-Length: 100\r\n\r\n"
+    ingest.script.append(Answer(status, raw=head.encode() + b"half of it"))
+    client = make_client(retry_limit=1)
+    track(client, 1)
+    client.flush()
+    assert len(ingest.requests) == (2 if status == 503 else 1)
+    assert client.stats.delivered == (0 if status == 400 else 1)
+    assert client.stats.dropped == ({"permanent_client_error": 1} if status == 400 else {})
 
 
 def test_an_endless_reply_takes_no_longer_than_a_request_may(make_client: MakeClient) -> None:
@@ -346,6 +409,17 @@ def test_a_stale_connection_of_a_given_client_is_no_failure_either(
         assert client.stats.retried == 0
 
 
+def test_a_given_client_whose_connection_is_in_use_is_given_up_after_the_timeout(
+    make_client: MakeClient, ingest: IngestServer, hooks: Hooks
+) -> None:
+    given = httpx.Client(limits=httpx.Limits(max_connections=1))
+    with given, given.stream("POST", ingest.url, json={"event": "of the application"}):
+        client = make_client(http_client=given, timeout=1, retry_limit=0, **hooks.options)
+        track(client, 1)
+        assert not client.flush(timeout=30)
+    assert "PoolTimeout" in hooks.errors[0][1]
+
+
 def test_a_given_client_that_has_no_connections_fails_as_it_says(
     make_client: MakeClient, hooks: Hooks
 ) -> None:
@@ -372,6 +446,18 @@ def test_a_connection_that_the_server_closed_while_idle_is_replaced(
     track(client, 1)
     assert client.flush()
     assert (client.stats.retried, ingest.connections) == (0, 2)
+
+
+def test_a_connection_that_was_idle_for_too_long_is_not_used_again(
+    make_client: MakeClient, ingest: IngestServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server may be about to close it."""
+    monkeypatch.setattr(http, "KEEP_ALIVE", 0.0)
+    client = make_client(concurrency=1)
+    for _ in range(3):
+        track(client, 1)
+        assert client.flush()
+    assert (client.stats.retried, ingest.connections) == (0, 3)
 
 
 def test_a_stale_connection_to_an_ingest_that_is_gone_is_a_failure(

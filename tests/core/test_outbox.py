@@ -125,3 +125,42 @@ def test_many_threads_lose_and_double_nothing() -> None:
         thread.join()
     assert len(settled) == 2000
     assert set(settled.values()) == {1}
+
+
+class Finalizer:
+    """Put an event in when an entry is looked at, as a finalizer does that tracks just then."""
+
+    def __init__(self, outbox: MemoryOutbox, *, passes: int) -> None:
+        self._outbox = outbox
+        self._passes = passes
+        self.evicted: list[Entry] = []
+        self._ran = False
+
+    def __contains__(self, number: object) -> bool:
+        if not self._ran:
+            self._ran = True
+            self.evicted = self._outbox.put(b"of a finalizer")
+        return number == self._passes
+
+
+@pytest.mark.parametrize("patient", [True, False])
+@pytest.mark.parametrize("count", [2, 5], ids=["with room", "full"])
+def test_a_finalizer_that_tracks_comes_in_between(
+    patient: bool, count: int, outbox: MemoryOutbox
+) -> None:
+    fill(outbox, count)
+    finalizer = Finalizer(outbox, passes=1)
+    entry = outbox.lease(patient=patient, unless=finalizer)
+    assert entry is not None
+    assert entry.body == b"2"
+    assert bodies(finalizer.evicted) == [b"1"] * (count == 5)
+    left = [b"%d" % number for number in range(1, count + 1)] + [b"of a finalizer"]
+    assert bodies(outbox.abandon()) == left[count == 5 :]
+
+
+def test_a_finalizer_that_takes_the_very_entry_away(outbox: MemoryOutbox) -> None:
+    fill(outbox, 5)
+    entry = outbox.lease(patient=False, unless=Finalizer(outbox, passes=0))
+    assert entry is not None
+    assert entry.body == b"2"
+    assert len(outbox) == 5

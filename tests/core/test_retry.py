@@ -49,6 +49,8 @@ def test_backoff_doubles_up_to_ten_seconds(failures: int, longest: float) -> Non
         ({"Retry-After": ""}, 0),
         ({"Retry-After": "nan"}, 0),
         ({"Retry-After": "inf"}, 0),
+        ({"Retry-After": "9" * 400}, 60),
+        ({"X-RateLimit-Reset": "9" * 400}, 60),
         ({"Retry-After": "Wed, 01 Jul 2026 12:00:20 GMT"}, 20),
         ({"Retry-After": "Wed, 01 Jul 2026 12:00:20 -0000"}, 20),
         ({"Retry-After": "Wed, 01 Jul 2026 11:00:00 GMT"}, 0),
@@ -66,9 +68,23 @@ def test_retry_after_is_read_as_seconds_date_or_reset(
     assert retry_after(headers, NOW) == pytest.approx(seconds)
 
 
+@pytest.mark.parametrize("off", [-86_400, -60, 60, 86_400])
+@pytest.mark.parametrize(
+    "header",
+    [{"Retry-After": "Wed, 01 Jul 2026 12:00:20 GMT"}, {"X-RateLimit-Reset": str(NOW + 20)}],
+)
+def test_moments_are_by_the_ingests_clock(off: int, header: dict[str, str]) -> None:
+    date = "Wed, 01 Jul 2026 12:00:00 GMT"
+    assert retry_after({**header, "Date": date}, NOW + off) == pytest.approx(20)
+
+
+def test_a_date_that_is_none_changes_nothing() -> None:
+    assert retry_after({"X-RateLimit-Reset": str(NOW + 20), "Date": "today"}, NOW) == 20
+
+
 @given(
     st.dictionaries(
-        st.sampled_from(["Retry-After", "X-RateLimit-Reset", "Other"]),
+        st.sampled_from(["Date", "Retry-After", "X-RateLimit-Reset", "Other"]),
         st.text() | st.floats().map(str) | st.integers().map(str) | st.datetimes().map(str),
     )
 )

@@ -38,6 +38,21 @@ def test_a_callable_excludes_by_the_native_request(caplog: pytest.LogCaptureFixt
     assert "exclude raised; the request is not excluded" in caplog.text
 
 
+def test_answer_that_has_to_be_awaited_excludes_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    """It is true as it stands, and would exclude all."""
+
+    async def ask(native: object) -> bool:
+        return True
+
+    class Awaited:
+        def __await__(self) -> Any:
+            yield
+
+    for answer in (ask, lambda native: Awaited()):
+        assert not excluded(PlainRequest(), answer)
+    assert caplog.text.count("TypeError: the function's answer has to be awaited") == 2
+
+
 @pytest.mark.parametrize(
     ("parts", "url"),
     [

@@ -16,6 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from datalyr_core.errors import shown
 from scripts._demo.ledger import Entry, Ledger
 from tests.support.waiting import eventually
 
@@ -153,20 +154,23 @@ def test_the_check_would_notice(arrived: list[dict[str, object]], problem: str) 
     assert not ledger.compare([view("a")])
 
 
-PAID = {"amount_total": 4999, "currency": "eur", "client_reference_id": "anon_1"}
-NO_PAYMENTS = [
-    b"",
-    b"null",
-    b"[]",
-    b'{"type": "checkout.session.completed"}',
+PAID = {
+    "amount_total": 4999,
+    "client_reference_id": "anon_1",
+    "currency": "eur",
+    "payment_status": "paid",
+}
+NO_AMOUNTS = (10**30, "dear", None, 49.99)
+NO_PAYMENTS = [b"", b"null", b"[]", b'{"type": "checkout.session.completed"}'] + [
     json.dumps(
         {
             "id": "evt_1",
             "type": "checkout.session.completed",
             "created": 1751373296,
-            "data": {"object": {**PAID, "amount_total": 10**400}},
+            "data": {"object": {**PAID, "amount_total": amount}},
         }
-    ).encode(),
+    ).encode()
+    for amount in NO_AMOUNTS
 ]
 
 
@@ -183,7 +187,19 @@ def test_shops_refuse_nonsense_and_escape_what_they_show() -> None:
             assert page.status_code == 200
             assert "&lt;script&gt;alert(1)" in page.text
             assert "<script>alert(1)" not in page.text
+        for signature in (
+            b"",
+            b"nonsense",
+            b"\xe9",
+            b"8GnUHTpDSsmNQmJJMnhCvDq9VhBBQS4ffx4iAYXkpqc=",
+        ):
+            signed = {**headers, "X-Shopify-Hmac-Sha256": signature}
+            reply = httpx.post(f"{urls['Flask']}/webhook/shopify", content=b"{}", headers=signed)
+            assert reply.status_code == 401, signature
         process.terminate()
         _, err = process.communicate(timeout=30)
 
-    assert not err
+    # That an amount is none is said, and nothing else goes wrong.
+    assert {line.partition(" of ")[0] for line in err.splitlines()} == {
+        f"stripe_amount() cannot read {shown(amount)}" for amount in NO_AMOUNTS
+    }

@@ -18,7 +18,10 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "datalyr_django.middleware.DatalyrMiddleware",
 ]
-DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"}}
+DATABASES = {
+    "default": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"},
+    "other": {"ENGINE": "django.db.backends.sqlite3", "NAME": ":memory:"},
+}
 # Tables straight from the models: there is nothing to migrate.
 MIGRATION_MODULES = {"auth": None, "contenttypes": None, "sessions": None}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

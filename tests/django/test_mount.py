@@ -9,13 +9,16 @@ from typing import Any, get_type_hints
 import pytest
 from asgiref.sync import iscoroutinefunction
 from django.http import HttpRequest, HttpResponse
+from django.urls import path
+from django.utils.decorators import sync_and_async_middleware
 
 from datalyr_core import Tracker, current_tracker
 from datalyr_django import DatalyrHttpRequest
 from datalyr_django.middleware import DatalyrMiddleware
+from datalyr_django.tracker import DjangoTracker
 from tests.django.accounts.models import Customer
 from tests.django.chain import ASYNC_ONLY, SYNC_ONLY
-from tests.django.conftest import AUTH, OURS, SESSION, MakeSite
+from tests.django.conftest import AUTH, OURS, SESSION, MakeSite, as_async, buy
 
 CHAINS = {
     "last": (SESSION, AUTH, OURS),
@@ -78,6 +81,36 @@ def test_outer_of_two_middlewares_makes_the_tracker(make_site: MakeSite, way: st
     assert len(asked) == 1
 
 
+@sync_and_async_middleware
+def other_urls(get_response: Any) -> Any:
+    """Serve the pages of another site, as multi-tenant projects do."""
+    urls = (path("sync", by_request_and_by_context), path("async", as_async(buy)))
+    if iscoroutinefunction(get_response):
+
+        async def aserve(request: Any) -> HttpResponse:
+            request.urlconf = urls
+            answer: HttpResponse = await get_response(request)
+            return answer
+
+        return aserve
+
+    def serve(request: Any) -> HttpResponse:
+        request.urlconf = urls
+        answer: HttpResponse = get_response(request)
+        return answer
+
+    return serve
+
+
+@pytest.mark.parametrize("ours_first", [True, False])
+def test_urls_that_a_middleware_swaps(make_site: MakeSite, way: str, ours_first: bool) -> None:
+    swap, nowhere = f"{__name__}.other_urls", (path("elsewhere", buy),)
+    site = make_site(urls=nowhere, middleware=(OURS, swap) if ours_first else (swap, OURS))
+    assert site.ask(way).status_code == 200
+    names = ["By request", "By context"] if way.endswith("-sync") else ["Bought"]
+    assert [event.event for event in site.events] == names
+
+
 def test_page_that_is_not_found_has_a_tracker_too(make_site: MakeSite) -> None:
     seen: list[Any] = []
 
@@ -112,5 +145,6 @@ def test_middleware_is_of_the_kind_of_what_it_wraps(make_site: MakeSite) -> None
 
 def test_request_type_is_for_annotations_alone() -> None:
     assert issubclass(DatalyrHttpRequest, HttpRequest)
-    assert get_type_hints(DatalyrHttpRequest, localns={"Tracker": Tracker})["datalyr"] is Tracker
+    names = {"DjangoTracker": DjangoTracker}
+    assert get_type_hints(DatalyrHttpRequest, localns=names)["datalyr"] is DjangoTracker
     assert not hasattr(DatalyrHttpRequest(), "datalyr")

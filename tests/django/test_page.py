@@ -115,6 +115,19 @@ def test_proxy_is_believed_where_django_believes_it(
     assert properties["url"].startswith(start)
 
 
+@pytest.mark.parametrize("header", ["HTTP_X_FORWARDED_PROTO", ("HTTP_X_FORWARDED_PROTO",), 1])
+def test_proxy_setting_that_is_no_pair_harms_no_request(
+    make_site: MakeSite, way: str, header: object
+) -> None:
+    wrong = {"SECURE_PROXY_SSL_HEADER": header}
+    site = make_site(page, settings=wrong, set_visitor_cookie=True, request_context=["url"])
+    assert told(site, way) == {
+        "name": "Pricing",
+        "url": "Pricing",
+        "path": f"/{way.split('-')[1]}",
+    }
+
+
 @sync_and_async_middleware
 def real_ip(get_response: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """Correct the peer's address, as applications behind a proxy do."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import ItemsView, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,8 @@ from datalyr_core.testing import RecordingTransport
 from datalyr_django import get_client
 from datalyr_django.settings import forget_client
 from tests.django.conftest import OURS, MakeSite
+from tests.support.ingest import IngestServer
+from tests.support.scripts import Scripts
 
 OFF = {"ENABLED": False}
 BROKEN = "tests.django.broken"  # a module that cannot be imported
@@ -174,3 +177,31 @@ def test_threads_that_ask_at_once_get_one_client() -> None:
     with override_settings(DATALYR=Waits(OFF)), ThreadPoolExecutor(2) as threads:
         first, second = [threads.submit(get_client) for _ in range(2)]
         assert first.result(20) is second.result(20)
+
+
+def test_client_of_the_first_request_is_that_of_the_main_thread(
+    scripts: Scripts, ingest: IngestServer
+) -> None:
+    """Only the main thread can look after SIGTERM; a request is served by another."""
+    ended = scripts.run(
+        """
+        import os, signal, threading, time
+        import django
+        from django.conf import settings
+        settings.configure(
+            INSTALLED_APPS=["datalyr_django"],
+            DATALYR={"API_KEY": "dk_1", "HOST": os.environ["DATALYR_HOST"]},
+        )
+        django.setup()
+        assert threading.active_count() == 1
+        from datalyr_django import get_client
+        request = threading.Thread(target=lambda: get_client().track("u", "E"))
+        request.start()
+        request.join()
+        os.kill(os.getpid(), signal.SIGTERM)
+        while True:
+            time.sleep(0.05)
+        """
+    )
+    assert (ended.code, ended.err) == (-signal.SIGTERM, "")
+    assert ingest.names == ["E"]

@@ -5,14 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.core.cache import cache
 from django.http import HttpResponse
 from django.template import Context, Template, engines
 from django.utils.functional import SimpleLazyObject, empty
 from django.utils.safestring import SafeString
+from django.views.decorators.cache import cache_page
+from django.views.decorators.vary import vary_on_headers
 
 from tests.django.conftest import OURS, MakeSite
 
 TEMPLATE = "{% load datalyr %}{% datalyr_browser_sdk %}"
+REFUSALS = [{"cookie": "__dl_opt_out=true"}, {"sec-gpc": "1"}]
 TAG = '<script defer src="https://track.datalyr.com/dl.js" data-workspace-id="ws_1"'
 
 
@@ -108,9 +112,46 @@ def test_tag_without_a_request(make_site: MakeSite) -> None:
     assert isinstance(told, SafeString)
 
 
-def test_tag_without_the_middleware(make_site: MakeSite) -> None:
+@pytest.mark.parametrize("headers", REFUSALS)
+def test_consent_without_the_middleware(make_site: MakeSite, way: str, headers: Any) -> None:
     site = make_site(page, middleware=(), workspace_id="ws_1")
-    assert site.get(headers={"sec-gpc": "1"}).content.decode() == f"{TAG}></script>"
+    assert site.ask(way).content.decode() == f"{TAG}></script>"
+    assert site.ask(way, headers=headers).content == b""
+
+
+@pytest.mark.parametrize("headers", REFUSALS)
+@pytest.mark.parametrize("context", [{}, {"request": "a word that a template uses for its own"}])
+def test_consent_where_the_template_is_not_given_the_request(
+    make_site: MakeSite, way: str, headers: Any, context: Any
+) -> None:
+    def view(request: Any) -> HttpResponse:
+        return HttpResponse(engines["django"].from_string(TEMPLATE).render(context))
+
+    site = make_site(view, workspace_id="ws_1")
+    assert site.ask(way).content.decode() == f"{TAG}></script>"
+    assert site.ask(way, headers=headers).content == b""
+
+
+def test_template_that_is_kept_keeps_nobodys_consent(make_site: MakeSite, way: str) -> None:
+    """Django compiles a template once for all requests."""
+    compiled = engines["django"].from_string(TEMPLATE)
+    site = make_site(
+        lambda request: HttpResponse(compiled.render({}, request)), workspace_id="ws_1"
+    )
+    answers = [site.ask(way, headers=headers).content for headers in ({}, *REFUSALS, {})]
+    assert [bool(answer) for answer in answers] == [True, False, False, True]
+
+
+def test_cache_that_tells_visitors_apart(make_site: MakeSite) -> None:
+    """As the documentation has it: consent comes in these two headers."""
+    cached = cache_page(60)(vary_on_headers("Cookie", "Sec-GPC")(page))
+    caches = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+    site = make_site(cached, workspace_id="ws_1", settings={"CACHES": caches})
+    cache.clear()
+    for _ in range(2):
+        answers = [site.get(headers=headers).content for headers in ({}, *REFUSALS, {})]
+        assert [bool(answer) for answer in answers] == [True, False, False, True]
+    cache.clear()
 
 
 def test_tag_gives_no_cookie_to_a_fragment(make_site: MakeSite, way: str) -> None:

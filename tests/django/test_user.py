@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import Any
 
 import pytest
-from asgiref.sync import async_to_sync
-from django.contrib.auth import alogin, login, logout
+from asgiref.sync import async_to_sync, sync_to_async
+from django.contrib.auth import alogin, alogout, login, logout
+from django.contrib.auth.middleware import get_user
+from django.contrib.auth.models import AnonymousUser
+from django.contrib.auth.signals import user_logged_out
 from django.db import DatabaseError, connection
-from django.http import HttpResponse, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.test.utils import CaptureQueriesContext
 
 from tests.django.accounts.models import Customer
@@ -113,8 +117,30 @@ def test_user_whom_an_asynchronous_view_has_asked_for(
 
     site = make_site(view)
     site.log_in(customer)
-    site.aget()
+    assert site.aget().status_code == 200
     assert site.users == [str(customer.pk)]
+
+
+def materialised(request: Any) -> None:
+    assert request.user.name == "jane"
+
+
+@pytest.mark.parametrize("load", [materialised, get_user])  # the latter leaves `user` lazy
+def test_user_whom_a_synchronous_part_of_an_asynchronous_view_has_loaded(
+    make_site: MakeSite, customer: Customer, load: Any
+) -> None:
+    async def view(request: Any) -> HttpResponse:
+        await sync_to_async(load)(request)
+        request.datalyr.track("Bought")
+        assert not request.datalyr.needs_user
+        return HttpResponse()
+
+    site = make_site(view)
+    site.log_in(customer)
+    with queries() as asked:
+        assert site.aget().status_code == 200
+    assert site.users == [str(customer.pk)]
+    assert len(asked) == 2  # by the view
 
 
 def test_login_and_logout_in_the_view(make_site: MakeSite, customer: Customer) -> None:
@@ -140,6 +166,117 @@ def test_login_in_an_asynchronous_view(make_site: MakeSite, customer: Customer) 
     site = make_site(view)
     site.aget()
     assert site.users == [str(customer.pk)]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_logout_in_an_asynchronous_view(make_site: MakeSite, customer: Customer) -> None:
+    async def view(request: Any) -> HttpResponse:
+        request.datalyr.track("Logged Out")
+        await alogout(request)
+        request.datalyr.track("After")
+        return HttpResponse()
+
+    site = make_site(view)
+    site.log_in(customer)
+    site.aget()
+    assert site.users == [str(customer.pk), None]
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("module", "pause"), [("django.contrib.auth", 0), ("django.contrib.auth", 0.001), ("own", 0)]
+)
+def test_auser_that_was_changed_alone(
+    module: str, pause: float, make_site: MakeSite, customer: Customer
+) -> None:
+    """As `alogout` of Django 6.0 leaves the request: what `user` remembers is of before."""
+
+    async def nobody() -> AnonymousUser:
+        if pause:
+            await asyncio.sleep(pause)
+        return AnonymousUser()
+
+    nobody.__module__ = module
+
+    async def view(request: Any) -> HttpResponse:
+        assert await request.auser() == customer
+        request.datalyr.track("Before")
+        request.auser = nobody
+        request.datalyr.track("After")
+        return HttpResponse()
+
+    site = make_site(view)
+    site.log_in(customer)
+    assert site.aget().status_code == 200
+    assert site.users == [str(customer.pk), None]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_logout_and_another_threads_event(make_site: MakeSite, customer: Customer) -> None:
+    async def view(request: Any) -> HttpResponse:
+        request.datalyr.track("Before")
+        await alogout(request)
+        await sync_to_async(request.datalyr.track)("After")
+        return HttpResponse()
+
+    site = make_site(view)
+    site.log_in(customer)
+    site.aget()
+    assert site.users == [str(customer.pk), None]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_asynchronous_logout_in_a_synchronous_view(make_site: MakeSite, customer: Customer) -> None:
+    def view(request: Any) -> HttpResponse:
+        request.datalyr.track("Before")
+        async_to_sync(alogout)(request)
+        request.datalyr.track("After")
+        return HttpResponse()
+
+    site = make_site(view)
+    site.log_in(customer)
+    site.get()
+    assert site.users == [str(customer.pk), None]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_logout_and_login_of_another_in_one_request(
+    make_site: MakeSite, customer: Customer
+) -> None:
+    other = Customer.objects.create(name="bob")
+
+    async def view(request: Any) -> HttpResponse:
+        await request.auser()
+        request.datalyr.track("Before")
+        await alogout(request)
+        request.datalyr.track("Between")
+        await alogin(request, other)
+        request.datalyr.track("After")
+        return HttpResponse()
+
+    site = make_site(view)
+    site.log_in(customer)
+    site.aget()
+    assert site.users == [str(customer.pk), None, str(other.pk)]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_logout_of_a_user_whom_a_function_tells(make_site: MakeSite, customer: Customer) -> None:
+    async def view(request: Any) -> HttpResponse:
+        request.datalyr.track("Logged Out")
+        await alogout(request)
+        return HttpResponse()
+
+    site = make_site(view, user_id=name_of_user)
+    site.log_in(customer)
+    site.aget()
+    assert site.users == [customer.name]
+
+
+def test_logout_without_a_request_of_ours(make_site: MakeSite) -> None:
+    make_site()
+    user_logged_out.send(sender=Customer, request=None, user=None)
+    user_logged_out.send(sender=Customer, request=HttpRequest(), user=None)
 
 
 def test_user_table_that_is_down_is_no_user(
@@ -180,6 +317,21 @@ def test_lazy_user_of_another_middleware(make_site: MakeSite, way: str) -> None:
     assert site.users == ["token-7"]
 
 
+@pytest.mark.parametrize("way", ["wsgi-async", "asgi-async"])
+def test_lazy_user_of_another_middleware_whom_the_view_has_loaded(
+    make_site: MakeSite, way: str
+) -> None:
+    async def view(request: Any) -> HttpResponse:
+        assert request.user.pk == "token-7"  # a mere token needs no await
+        request.datalyr.track("Bought")
+        assert not request.datalyr.needs_user
+        return HttpResponse()
+
+    site = make_site(view, middleware=(TOKENS, OURS))
+    assert site.ask(way, headers={"authorization": "token-7"}).status_code == 200
+    assert site.users == ["token-7"]
+
+
 @pytest.mark.parametrize(
     "order",
     [(SESSION, AUTH, TOKENS, OURS), (SESSION, AUTH, OURS, TOKENS), (OURS, SESSION, AUTH, TOKENS)],
@@ -204,7 +356,7 @@ def test_user_who_replaced_that_of_the_session_whom_the_view_asked_for(
 
     site = make_site(view, middleware=(SESSION, AUTH, TOKENS, OURS))
     site.log_in(customer)
-    site.ask(way, headers={"authorization": "token-7"})
+    assert site.ask(way, headers={"authorization": "token-7"}).status_code == 200
     assert site.users == ["token-7"]
 
 

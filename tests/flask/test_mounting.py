@@ -135,23 +135,6 @@ def test_blueprint(app: Flask, client: RecordingClient) -> None:
     assert events_of(app) == [("Began", "v"), ("Bought", "v")]
 
 
-def test_browser_sdk_in_a_template(make_app: MakeApp) -> None:
-    app = make_app(workspace_id='ws"1')
-    template = "{{ datalyr_browser_sdk(nonce) }}"
-
-    @app.get("/")
-    def page() -> str:
-        return render_template_string(template, nonce=request.args.get("nonce"))
-
-    browser = app.test_client()
-    tag = '<script defer src="https://track.datalyr.com/dl.js" data-workspace-id="ws&quot;1"'
-    assert browser.get("/").text == f"{tag}></script>"
-    assert browser.get("/?nonce=abc").text == f'{tag} nonce="abc"></script>'
-    assert browser.get("/", headers={"Sec-GPC": "1"}).text == ""
-    with app.app_context():  # an e-mail, say
-        assert render_template_string(template) == f"{tag}></script>"
-
-
 def test_templates_without_a_workspace(app: Flask) -> None:
     with app.test_request_context("/"):
         assert render_template_string("{{ datalyr_browser_sdk() }}") == ""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from importlib.metadata import version
 from typing import Any
 
 import pytest
@@ -27,6 +28,7 @@ from datalyr_core.testing import RecordingClient
 from datalyr_flask import FlaskDatalyr, current_datalyr
 from tests.flask.conftest import MakeApp
 
+FLASK = tuple(map(int, version("flask").split(".")[:3]))
 VISITOR = {"Cookie": "__dl_visitor_id=v"}
 
 
@@ -102,7 +104,7 @@ def test_request_that_is_first_asked_in_a_stream(client: RecordingClient) -> Non
 
 
 def test_stream_with_context(app: Flask, client: RecordingClient) -> None:
-    """Flask runs the functions of the request's end twice for such a stream."""
+    """Flask from 3.1.2 on runs the functions of the request's end twice for such a stream."""
     ends: list[object] = []
     app.teardown_request(ends.append)
 
@@ -118,7 +120,7 @@ def test_stream_with_context(app: Flask, client: RecordingClient) -> None:
         return Response(body())
 
     assert len(browser_of(app).get("/", headers=VISITOR).text) == 500
-    assert len(ends) == 2
+    assert len(ends) == (1 if FLASK < (3, 1, 2) else 2)
     assert len(told(client)) == 501
     assert {visitor for _, visitor in told(client)} == {"v"}
 
@@ -232,6 +234,21 @@ def test_copied_context_in_threads(app: Flask, client: RecordingClient) -> None:
     )
 
 
+def test_body_is_left_to_the_view(make_app: MakeApp) -> None:
+    """It may be a stream that can be read once, also where it is a form."""
+    facts = ["url", "path", "referrer", "user_agent", "ip"]
+    app = make_app(request_context=facts, set_visitor_cookie=True)
+
+    @app.post("/")
+    def view() -> bytes:
+        request.datalyr.page()
+        return request.stream.read()
+
+    response = app.test_client().post("/?utm_source=news", data={"item": "tea"})
+    assert response.data == b"item=tea"
+    assert app.extensions["datalyr"].events[0].properties["utm_source"] == "news"
+
+
 def test_redirect_is_another_request(app: Flask, client: RecordingClient) -> None:
     @app.get("/one")
     def one() -> WerkzeugResponse:
@@ -256,7 +273,7 @@ def test_proxy_is_believed_where_the_application_says_so(make_app: MakeApp) -> N
         app = make_app(request_context=["ip", "url"], set_visitor_cookie=True)
         app.add_url_rule("/", view_func=lambda: request.datalyr.track("Seen"))
         if trusted:
-            app.wsgi_app = ProxyFix(app.wsgi_app)  # type: ignore[method-assign]
+            app.wsgi_app = ProxyFix(app.wsgi_app)  # type: ignore[method-assign]  # as Flask's documentation has it
         response = app.test_client().get("/", headers=forwarded)
         (event,) = app.extensions["datalyr"].events
         secure = "Secure" in response.headers["Set-Cookie"]
@@ -267,6 +284,7 @@ def test_proxy_is_believed_where_the_application_says_so(make_app: MakeApp) -> N
     ]
 
 
+@pytest.mark.skipif(FLASK < (3, 1), reason="Flask 3.0 knows no TRUSTED_HOSTS")
 def test_host_that_is_not_trusted(app: Flask, client: RecordingClient) -> None:
     app.config["TRUSTED_HOSTS"] = ["shop.example"]
     app.register_error_handler(400, lambda error: (str(request.datalyr.page()), 400))
@@ -319,7 +337,10 @@ def test_application_within_a_view(make_app: MakeApp, mounted: bool) -> None:
 
 def test_excluding_callable_may_ask_for_the_tracker(make_app: MakeApp) -> None:
     asked: list[Any] = []
-    ask: Callable[..., Any] = lambda request: asked.append(current_tracker())  # noqa: E731
+
+    def ask(request: Any) -> None:
+        asked.append(current_tracker())
+
     app = make_app(exclude=ask)
     app.add_url_rule("/", view_func=lambda: str(request.datalyr.track("Seen")))
     assert app.test_client().get("/").status_code == 200

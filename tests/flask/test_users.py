@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import threading
+import uuid
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,7 +23,14 @@ from flask import (
     stream_with_context,
 )
 from flask.testing import FlaskClient
-from flask_login import LoginManager, UserMixin, login_required, login_user, logout_user
+from flask_login import (
+    AnonymousUserMixin,
+    LoginManager,
+    UserMixin,
+    login_required,
+    login_user,
+    logout_user,
+)
 
 from datalyr_core import Tracker
 from datalyr_core.testing import RecordingClient
@@ -89,6 +97,50 @@ def test_user_of_flask_login(shop: Flask, client: RecordingClient) -> None:
     browser.get("/buy")
     browser.get("/logout")
     assert users(client) == [None, "42", "42", "42", None]
+
+
+@pytest.mark.parametrize(
+    ("key", "expected"), [(7, "7"), (uuid.UUID(int=1), str(uuid.UUID(int=1))), (b"7", None)]
+)
+def test_id_that_is_no_string(
+    shop: Flask, client: RecordingClient, key: object, expected: str | None
+) -> None:
+    """flask-login asks for a string, and takes what it gets."""
+
+    class Numbered(User):
+        def get_id(self) -> Any:
+            return key
+
+    @shop.get("/own")
+    def own() -> str:
+        g._login_user = Numbered("of the session")
+        return str(request.datalyr.track("Own"))
+
+    assert shop.test_client().get("/own").status_code == 200
+    assert users(client) == [expected]
+
+
+def test_user_whose_row_is_gone(app: Flask, client: RecordingClient) -> None:
+    """A loader's None is an anonymous user, of the application's own class maybe."""
+
+    class Guest(AnonymousUserMixin):  # type: ignore[misc]  # it has no types
+        id = 7
+
+        def get_id(self) -> str:
+            return "guest"
+
+    app.secret_key = "not a secret"
+    manager = LoginManager(app)
+    manager.anonymous_user = Guest
+    manager.user_loader(lambda key: None)
+
+    @app.get("/")
+    def view() -> str:
+        session["_user_id"] = "42"
+        return str(request.datalyr.track("Seen"))
+
+    assert app.test_client().get("/").status_code == 200
+    assert users(client) == [None]
 
 
 def test_user_is_looked_up_only_for_an_event(shop: Flask, loads: list[str]) -> None:

@@ -39,9 +39,11 @@ def interrupted_when_up(port: int) -> Iterator[list[str]]:
     bounds: list[str] = []
 
     def press() -> None:
-        eventually(lambda: is_up(port))
-        bounds.append(first_data(port))
-        os.kill(os.getpid(), signal.SIGINT)
+        try:
+            eventually(lambda: is_up(port), timeout=20)
+            bounds.append(first_data(port))
+        finally:  # else it would serve for ever
+            os.kill(os.getpid(), signal.SIGINT)
 
     thread = threading.Thread(target=press)
     thread.start()
@@ -51,7 +53,7 @@ def interrupted_when_up(port: int) -> Iterator[list[str]]:
 
 def first_data(port: int) -> str:
     url = f"http://127.0.0.1:{port}/api/stream"
-    with httpx.Client(trust_env=False) as http, http.stream("GET", url) as response:
+    with httpx.Client(trust_env=False, timeout=30) as http, http.stream("GET", url) as response:
         return next(line for line in response.iter_lines() if line.startswith("data"))
 
 
@@ -140,15 +142,21 @@ def test_wrong_arguments(
     assert message in capsys.readouterr().err
 
 
-def test_python_m_ends_at_ctrl_c_also_with_an_open_stream(port: int) -> None:
-    command = [sys.executable, "-W", "error", "-m", "datalyr_core", "inspect", "--port", str(port)]
+def test_python_m_ends_at_ctrl_c_also_with_an_open_stream() -> None:
+    # A port that was free a moment ago may be taken by the time that another process listens.
+    command = [sys.executable, "-W", "error", "-m", "datalyr_core", "inspect", "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        eventually(lambda: is_up(port), timeout=20)
-        url = f"http://127.0.0.1:{port}/api/stream"
-        with httpx.Client(trust_env=False) as http, http.stream("GET", url) as response:
-            assert response.status_code == 200
-            process.send_signal(signal.SIGINT)
-            out, err = process.communicate(timeout=10)
-    assert process.returncode == 0
-    assert out.startswith(b"Datalyr inspector  http://127.0.0.1:")
-    assert err == b""
+        try:
+            greeting = str(process.stdout and process.stdout.readline(), "utf-8")
+            url = f"{greeting.split()[2]}/api/stream"
+            with (
+                httpx.Client(trust_env=False, timeout=30) as http,
+                http.stream("GET", url) as response,
+            ):
+                assert response.status_code == 200
+                process.send_signal(signal.SIGINT)
+                _, err = process.communicate(timeout=30)
+        finally:
+            process.kill()  # else a failure would wait for its end
+    assert greeting.startswith("Datalyr inspector  http://127.0.0.1:")
+    assert (process.returncode, err) == (0, b"")

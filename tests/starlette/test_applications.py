@@ -418,6 +418,25 @@ def test_mounted_application(
     assert inner_client.events == []
 
 
+def test_routing_by_host_and_below_paths(client: RecordingClient) -> None:
+    """The page is what the browser asked for, wherever the application that answers is mounted."""
+
+    async def page(request: DatalyrRequest) -> Response:
+        request.datalyr.page()
+        return PlainTextResponse(request.url.path)
+
+    inner = Starlette(routes=[Route("/page", page)])
+    api = FastAPI(routes=[Route("/page", page)])
+    app = app_of(client, Host("api.example", api), Mount("/shop", Mount("/en", inner)))
+    browser = TestClient(app, headers=VISITOR)
+    browser.get("/page", headers={"Host": "api.example"})
+    browser.get("/shop/en/page", headers={"Host": "shop.example"})
+    assert [(event.anonymous_id, event.properties["url"]) for event in client.events] == [
+        ("v", "http://api.example/page"),
+        ("v", "http://shop.example/shop/en/page"),
+    ]
+
+
 def test_middleware_of_a_mounted_application_alone(client: RecordingClient) -> None:
     inner = app_of(client, Route("/buy", buy))
     app = Starlette(routes=[Mount("/shop", inner)])

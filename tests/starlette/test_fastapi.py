@@ -6,7 +6,9 @@ import uuid
 from typing import Annotated, Any
 
 import pytest
-from fastapi import BackgroundTasks, Depends, FastAPI, Header, HTTPException, WebSocket
+from fastapi import APIRouter, BackgroundTasks, Depends, FastAPI, Header, HTTPException, WebSocket
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
 from starlette.testclient import TestClient
 
 from datalyr_core import Tracker, current_tracker
@@ -156,3 +158,118 @@ def test_missing_middleware() -> None:
 
     with pytest.raises(RuntimeError, match="DatalyrMiddleware must be installed"):
         TestClient(app).get("/")
+
+
+async def account(datalyr: DatalyrDep, x_account: Annotated[str, Header()] = "") -> str:
+    datalyr.user_id = x_account
+    return x_account
+
+
+def test_dependencies_of_dependencies(
+    app: FastAPI, browser: TestClient, client: RecordingClient
+) -> None:
+    """Every one of them, plain or async, has the one tracker of the request."""
+
+    def plain(datalyr: DatalyrDep, key: Annotated[str, Depends(account)]) -> Tracker:
+        assert datalyr is current_tracker()
+        datalyr.track("Plain", {"account": key})
+        return datalyr
+
+    dependency = Depends(plain)
+
+    @app.get("/")
+    async def view(datalyr: DatalyrDep, other: Any = dependency) -> None:
+        assert datalyr is other
+        datalyr.track("Seen")
+
+    assert browser.get("/", headers={"X-Account": "7"}).status_code == 200
+    assert told(client) == [("Plain", "v", "7"), ("Seen", "v", "7")]
+
+
+def test_dependency_that_is_overridden(
+    app: FastAPI, browser: TestClient, client: RecordingClient
+) -> None:
+    """As tests of an application do it: another user, with the application as it is."""
+
+    @app.get("/")
+    async def view(datalyr: DatalyrDep, key: Annotated[str, Depends(account)]) -> None:
+        datalyr.track("Seen")
+
+    async def bob(datalyr: DatalyrDep) -> str:
+        datalyr.user_id = "bob"
+        return "bob"
+
+    app.dependency_overrides[account] = bob
+    browser.get("/", headers={"X-Account": "ann"})
+    app.dependency_overrides.clear()
+    browser.get("/", headers={"X-Account": "ann"})
+    assert told(client) == [("Seen", "v", "bob"), ("Seen", "v", "ann")]
+
+
+def test_dependency_of_a_router_and_of_a_mounted_application(
+    app: FastAPI, browser: TestClient, client: RecordingClient
+) -> None:
+    router = APIRouter(prefix="/shop", dependencies=[Depends(shop)])
+    inner = FastAPI(dependencies=[Depends(shop)])
+    for each in (router, inner):
+
+        @each.get("/buy")
+        def buy(datalyr: DatalyrDep) -> None:
+            datalyr.track("Bought")
+
+    app.include_router(router)
+    app.mount("/inner", inner)
+    for path in ("/shop/buy", "/inner/buy"):
+        assert browser.get(path).status_code == 200
+    assert told(client) == [("Entered", "v", None), ("Bought", "v", None)] * 2
+
+
+def test_schema_of_the_api_is_as_without_datalyr(app: FastAPI, browser: TestClient) -> None:
+    def schema_of(app: FastAPI, *, tracked: bool) -> Any:
+        async def buy(item: int) -> int:
+            return item
+
+        async def tracked_buy(item: int, datalyr: DatalyrDep, request: DatalyrRequest) -> int:
+            return item
+
+        tracked_buy.__name__ = "buy"
+        app.post("/buy")(tracked_buy if tracked else buy)
+        return app.openapi()
+
+    assert schema_of(app, tracked=True) == schema_of(FastAPI(), tracked=False)
+
+
+def test_websocket_with_dependencies(
+    app: FastAPI, browser: TestClient, client: RecordingClient
+) -> None:
+    @app.websocket("/chat")
+    async def chat(
+        websocket: WebSocket, datalyr: DatalyrDep, key: Annotated[str, Depends(account)]
+    ) -> None:
+        await websocket.accept()
+        async for text in websocket.iter_text():
+            datalyr.track(text)
+            await websocket.send_text(key)
+
+    with browser.websocket_connect("/chat", headers={"X-Account": "7"}) as websocket:
+        websocket.send_text("Said")
+        assert websocket.receive_text() == "7"
+    assert told(client) == [("Said", "v", "7")]
+
+
+def test_request_that_is_not_valid(
+    app: FastAPI, browser: TestClient, client: RecordingClient
+) -> None:
+    """No view runs, and nothing is tracked but what the handler tracks."""
+
+    @app.exception_handler(RequestValidationError)
+    async def sorry(request: DatalyrRequest, error: Exception) -> JSONResponse:
+        request.datalyr.track("Not Valid")
+        return JSONResponse({}, 422)
+
+    @app.get("/")
+    async def view(datalyr: DatalyrDep, item: int) -> None:
+        datalyr.track("Seen")
+
+    assert browser.get("/?item=many").status_code == 422
+    assert told(client) == [("Not Valid", "v", None)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextvars import ContextVar
 from types import SimpleNamespace
 from typing import Any
 
@@ -228,11 +229,30 @@ def test_context_is_put_back(client: RecordingClient) -> None:
 
     async def serve() -> None:
         with pytest.raises(ValueError, match="as the test wants it"):
-            await DatalyrMiddleware(app, client)(http_scope(), None, None)  # type: ignore[arg-type]
+            await DatalyrMiddleware(app, client)(http_scope(), None, None)  # type: ignore[arg-type]  # never called
         assert current_tracker() is None
 
     asyncio.run(serve())
     assert inside == [True]
+
+
+def test_application_stays_in_the_servers_task_and_context(make_recording: MakeRecording) -> None:
+    """A middleware around us sees what the application has set in its context."""
+    client = make_recording(set_visitor_cookie=True)
+    seen: ContextVar[str] = ContextVar("seen", default="nothing")
+    tasks = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        seen.set(scope["type"])
+        tasks.append(asyncio.current_task())
+
+    async def serve(kind: str) -> None:
+        await DatalyrMiddleware(app, client)(http_scope(type=kind), None, None)  # type: ignore[arg-type]  # never called
+        assert seen.get() == kind
+        assert tasks[-1] is asyncio.current_task()
+
+    for kind in ("http", "websocket"):
+        asyncio.run(serve(kind))
 
 
 def test_middleware_around_the_middleware(make_recording: MakeRecording) -> None:

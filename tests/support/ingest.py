@@ -198,14 +198,19 @@ class IngestServer:
 
 def _read(stream: Any, number: int) -> Received:
     first = stream.readline()
-    if not first:
+    if first.count(b" ") < 2:  # nothing, or what a client that was killed had begun to write
         raise EOFError
     method, path, _ = first.decode().split(" ", 2)
+    if method != "POST":  # a stranger, who knew this port under its last owner
+        raise EOFError
     headers = {}
     while line := stream.readline().strip():
         name, _, value = line.decode("latin-1").partition(":")
         headers[name.lower()] = value.strip()
-    raw = stream.read(int(headers.get("content-length", 0)))
+    length = int(headers.get("content-length", 0))
+    raw = stream.read(length)
+    if len(raw) < length:  # the client was killed meanwhile
+        raise EOFError
     return Received(method, path, headers, raw, time.monotonic(), number)
 
 

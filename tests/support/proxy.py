@@ -43,14 +43,26 @@ class TunnelProxy:
                 threading.Thread(target=self._tunnel, args=(connection,), daemon=True).start()
 
     def _tunnel(self, client: socket.socket) -> None:
-        head = b""
-        while not head.endswith(b"\r\n\r\n"):
-            head += client.recv(1)
+        head = _read_head(client)
+        if head is None:
+            client.close()
+            return
         self.requests.append(head.decode())
         server = socket.create_connection(("127.0.0.1", self._target))
         client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
         threading.Thread(target=_carry, args=(server, client), daemon=True).start()
         _carry(client, server)
+
+
+def _read_head(client: socket.socket) -> bytes | None:
+    """Read a request's head; None of a client that leaves before it has said all of it."""
+    head = b""
+    with suppress(OSError):
+        while byte := client.recv(1):
+            head += byte
+            if head.endswith(b"\r\n\r\n"):
+                return head
+    return None
 
 
 def _carry(source: socket.socket, sink: socket.socket) -> None:

@@ -62,6 +62,9 @@ const handlers = {
   event(view, text) {
     const row = visitors.add(view, text, attempts.settle(view.event.eventId));
     row.element.hidden = !currentFilter()(row);
+    // At once, not with the next drawing: until then its snippets would take the Tab key, and
+    // whoever stands on one of them would lose their place when it goes.
+    byId("empty").hidden = true;
   },
   attempt(view) {
     attempts.add(view);

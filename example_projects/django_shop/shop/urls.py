@@ -8,7 +8,7 @@ urlpatterns = [
     path("", views.landing),
     path("signup", views.signup),
     path("buy", views.buy),
-    path("webhook", views.webhook),
+    path("webhook", views.stripe_webhook),
     path("opt-out", views.consent, {"tracked": False}),
     path("opt-in", views.consent, {"tracked": True}),
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from datalyr_core import Config
 from tests.behaviour.sites import django_site
 
 SECRET_KEY = "not a secret"
@@ -14,6 +15,6 @@ MIDDLEWARE = django_site.MIDDLEWARE
 DATALYR = {
     name.removeprefix("DATALYR_"): value
     for name, value in os.environ.items()
-    if name.startswith("DATALYR_")
+    if name.startswith("DATALYR_") and name.removeprefix("DATALYR_").lower() in Config.NAMES
 }
 LOGGING_CONFIG = None

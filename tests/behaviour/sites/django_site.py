@@ -68,5 +68,7 @@ def _authenticate(request: Any) -> None:
 
 def _response(page: Page, streamed: Any) -> Any:
     if page.chunks:
-        return StreamingHttpResponse(streamed(page.chunks), page.status, headers=page.headers)
+        return StreamingHttpResponse(
+            streamed(page.chunks), status=page.status, headers=page.headers
+        )
     return HttpResponse(page.body, status=page.status, headers=page.headers)

@@ -1,0 +1,1 @@
+"""The broker: what web processes and relays agree on. Only kombu's side of it knows kombu."""

@@ -1,0 +1,170 @@
+"""Hosts that have several addresses, of which some are dead, on real sockets."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import httpcore
+import pytest
+
+from datalyr_core import Config, Event
+from datalyr_core.delivery import network
+from datalyr_core.delivery.http import HttpTransport
+from datalyr_core.errors import TransportError
+from tests.conftest import MakeClient
+from tests.support.ingest import IngestServer, slow
+
+HOST = "ingest.localhost"  # a name of this machine, which a test may send to
+IPV4, IPV6 = "127.0.0.1", "::1"
+
+
+@contextmanager
+def dead(address: str, port: int) -> Iterator[None]:
+    """Answer nobody who connects: the queue of those who wait to be accepted is full."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.socket(family))
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        try:
+            listener.bind((address, port))
+        except OSError as error:
+            pytest.skip(f"{address} is not to be had here: {error}")
+        listener.listen(0)
+        while True:
+            waiting = stack.enter_context(socket.socket(family))
+            waiting.settimeout(0.3)
+            try:
+                waiting.connect(listener.getsockname())
+            except TimeoutError:
+                break
+        yield
+
+
+class Names:
+    """Stand in for the system's resolver, which tests cannot teach a name."""
+
+    def __init__(self, *addresses: str) -> None:
+        self.addresses = addresses
+        self._real = socket.getaddrinfo
+
+    def __call__(self, host: str, port: Any, *args: Any, **options: Any) -> Any:
+        if host != HOST:
+            return self._real(host, port, *args, **options)
+        if not self.addresses:
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+        found = (self._real(each, port, *args, **options) for each in self.addresses)
+        return [info for infos in found for info in infos]
+
+
+def backend(monkeypatch: pytest.MonkeyPatch, *addresses: str) -> network.TimedBackend:
+    monkeypatch.setattr(socket, "getaddrinfo", Names(*addresses))
+    return network.TimedBackend()
+
+
+def peer(stream: httpcore.NetworkStream) -> str:
+    found = str(stream.get_extra_info("server_addr")[0])
+    stream.close()
+    return found
+
+
+@pytest.fixture(autouse=True)
+def four_seconds() -> None:
+    network.give_up_at.set(time.monotonic() + 4)
+
+
+def test_where_ipv6_is_dead_events_go_over_ipv4_within_the_time_of_one_request(
+    make_client: MakeClient, ingest: IngestServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    errors: list[str] = []
+
+    def on_error(event: Event, error: Exception) -> None:
+        errors.append(str(error))
+
+    monkeypatch.setattr(socket, "getaddrinfo", Names(IPV6, IPV4))
+    ingest.answer = slow(0.2)  # as one across the world
+    with dead(IPV6, ingest.port):
+        client = make_client(
+            host=f"http://{HOST}:{ingest.port}/track", timeout=4, retry_limit=0, on_error=on_error
+        )
+        client.track("u", "E")
+        assert client.flush(timeout=20), errors
+    assert (ingest.names, client.stats.retried) == (["E"], 0)
+
+
+def test_the_family_that_worked_goes_first_from_then_on(
+    ingest: IngestServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network_ = backend(monkeypatch, IPV6, IPV6, IPV4)
+    with dead(IPV6, ingest.port):
+        begun = time.monotonic()
+        assert peer(network_.connect_tcp(HOST, ingest.port)) == IPV4
+        first = time.monotonic() - begun
+        assert peer(network_.connect_tcp(HOST, ingest.port)) == IPV4
+        assert time.monotonic() - begun - first < first / 2
+    assert first >= 1  # a third of the time, and no more than a half: families take turns
+    assert first < 3
+
+
+def test_an_address_that_refuses_is_passed_over_at_once(
+    ingest: IngestServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    network_ = backend(monkeypatch, IPV6, IPV4)
+    begun = time.monotonic()
+    assert peer(network_.connect_tcp(HOST, ingest.port)) == IPV4
+    assert time.monotonic() - begun < 1
+
+
+def test_where_every_address_is_dead_the_time_is_that_of_one_request(
+    ingest: IngestServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ingest.refuse()
+    network_ = backend(monkeypatch, IPV6, IPV4)
+    with dead(IPV6, ingest.port), dead(IPV4, ingest.port):
+        begun = time.monotonic()
+        network.give_up_at.set(begun + 2)
+        with pytest.raises(httpcore.ConnectTimeout):
+            network_.connect_tcp(HOST, ingest.port)
+        assert time.monotonic() - begun < 4
+
+
+def test_a_name_without_an_address_is_a_failure_that_says_so(
+    ingest: IngestServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(httpcore.ConnectError, match="Temporary failure in name resolution"):
+        backend(monkeypatch).connect_tcp(HOST, ingest.port)
+
+
+def test_a_connection_that_is_made_while_the_transport_closes_is_closed(
+    ingest: IngestServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The pool forgets a connection that it has begun to make: nothing else closes that."""
+    made: list[socket.socket] = []
+    transport = HttpTransport(Config(api_key="dk_test", host=ingest.url))
+    real = httpcore.SyncBackend.connect_tcp
+
+    def connect_tcp(*args: Any, **options: Any) -> httpcore.NetworkStream:
+        stream = real(*args, **options)
+        made.append(stream.get_extra_info("socket"))
+        transport.close()
+        return stream
+
+    monkeypatch.setattr(httpcore.SyncBackend, "connect_tcp", connect_tcp)
+    with pytest.raises(TransportError, match="closed"):
+        transport.send(b"{}")
+    assert [each.fileno() for each in made] == [-1]
+    assert ingest.requests == []
+
+
+def test_a_connection_is_closed_that_the_pool_does_not_know_yet(ingest: IngestServer) -> None:
+    network_ = network.TimedBackend()
+    stream = network_.connect_tcp(IPV4, ingest.port)
+    found = stream.get_extra_info("socket")
+    network_.close()
+    assert found.fileno() == -1
+    with pytest.raises(httpcore.ConnectError, match="closed"):
+        network_.connect_tcp(IPV4, ingest.port)
