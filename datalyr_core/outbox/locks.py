@@ -61,9 +61,14 @@ class FileLock:
                 time.sleep(_POLL)
             os.close(descriptor)  # and again: its last holder may have removed it meanwhile
 
+    def is_current(self) -> bool:
+        """Tell whether the locked file is still the one of its name."""
+        return self._descriptor is not None and _is_at(self._descriptor, self.path)
+
     def remove(self) -> None:
         """Remove the file, and give up the lock."""
-        self.path.unlink(missing_ok=True)
+        if self.is_current():  # another's, in its place, is not ours to remove
+            self.path.unlink(missing_ok=True)
         self.close()
 
     def close(self) -> None:

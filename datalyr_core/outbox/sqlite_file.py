@@ -169,10 +169,28 @@ class OutboxFile:
             return None
         return lock
 
+    def hold(self, owner: int, sink: str) -> FileLock | None:
+        """Lock an owner's file anew, which somebody has removed while the owner lives.
+
+        Returns:
+            The lock; None while another process has it, who took the owner for dead.
+        """
+        lock = FileLock.acquire(lock_path(self.path, owner))
+        if lock is not None:
+            self.open().execute(
+                "INSERT OR IGNORE INTO owners (id, sink, pid, since) VALUES (?, ?, ?, ?)",
+                (owner, sink, os.getpid(), time.time()),
+            )
+        return lock
+
     def remove(self, owner: int, lock: FileLock) -> None:
-        """Forget an owner that has no events any more."""
+        """Forget an owner, unless it has events: it may live after all, and have put in more."""
         with self._transaction() as connection:
-            connection.execute("DELETE FROM owners WHERE id = ?", (owner,))
+            connection.execute(
+                "DELETE FROM owners WHERE id = ?"
+                " AND NOT EXISTS (SELECT 1 FROM events WHERE id > ? AND id < ?)",
+                (owner, first_id(owner), first_id(owner + 1)),
+            )
         lock.remove()
 
     def publish(self, owner: int, events: int, size: int, trouble: str | None) -> None:

@@ -63,7 +63,7 @@ class Upkeep(Store):
                 usable = self._mended() and self._takes_over and self._opened()
                 if usable:
                     self._save()
-                    self._in_file(self._publish)
+                    self._in_file(self._show)
             if usable and not self._broken:
                 self._look_in_file()
         finally:
@@ -84,6 +84,18 @@ class Upkeep(Store):
                 self._fail(error)
         finally:
             second.close()
+
+    def _show(self) -> None:
+        """Show other processes that this one lives, and what it has."""
+        for lane in (self._own, self._foreign):
+            # Where somebody has removed the lock's file, it passes for dead; but for where the
+            # database is gone too, which is to be begun anew.
+            if lane.lock and not lane.lock.is_current() and self._file.is_current():
+                lock = self._file.hold(lane.owner, self._sink)
+                if lock is not None:
+                    lane.lock.close()
+                    lane.lock = lock
+        self._publish()
 
     def _adopt(self, file: OutboxFile) -> None:
         """Take over the events of the oldest owner that is dead."""

@@ -19,8 +19,9 @@ from datalyr_core.event import Event
 from datalyr_core.outbox import store
 from datalyr_core.outbox.base import Entry
 from datalyr_core.outbox.lane import DEDUPLICATED
+from datalyr_core.outbox.locks import FileLock, is_locked
 from datalyr_core.outbox.sqlite import BATCH, MOST_EVICTED, SqliteOutbox
-from datalyr_core.outbox.sqlite_file import CHECKPOINT_AT, checkpoint
+from datalyr_core.outbox.sqlite_file import CHECKPOINT_AT, checkpoint, lock_path
 from datalyr_core.outbox.store import SETTLED, inherited
 from tests.outbox.conftest import MakeOutbox
 
@@ -654,3 +655,74 @@ def test_the_log_is_written_back_and_stays_short(make_outbox: MakeOutbox, path: 
         outbox.tend()
         most = max(most, log.stat().st_size)
     assert CHECKPOINT_AT < most < 3 * CHECKPOINT_AT
+
+
+def test_one_whose_lock_was_removed_stays_its_own(make_outbox: MakeOutbox, path: Path) -> None:
+    living, other = make_outbox(), make_outbox()
+    fill(living, 1)
+    lock_path(path, 1).unlink()
+    living.tend()
+    assert is_locked(lock_path(path, 1))
+    other.put(b"o1")
+    other.tend()
+    assert list(drained(other)) == [b"o1"]
+
+
+def test_what_one_that_passed_for_dead_puts_in_is_not_lost(
+    make_outbox: MakeOutbox, path: Path
+) -> None:
+    living, heir = make_outbox(), make_outbox()
+    fill(living, 1, "before")
+    lock_path(path, 1).unlink()
+    heir.take_over()
+    assert list(drained(heir)) == [b"before1"]
+    heir.take_over()
+    assert not is_locked(lock_path(path, 1))  # it is through with it
+    fill(living, 1, "during")
+    living.tend()
+    fill(living, 1, "after")
+    assert is_locked(lock_path(path, 1))
+    living._own.lock.close()  # as the system does when it is killed
+    heir.take_over()
+    assert {b"during1", b"after1"} <= set(drained(heir))
+
+
+def test_the_lock_of_one_that_passes_for_dead_is_left_to_who_has_it(
+    make_outbox: MakeOutbox, path: Path
+) -> None:
+    living, heir = make_outbox(), make_outbox()
+    fill(living, 1, "before")
+    lock_path(path, 1).unlink()
+    heir.take_over()
+    living.tend()
+    fill(living, 1, "during")
+    living._own.lock.close()
+    assert set(drained(heir)) == {b"before1", b"during1"}
+    heir.take_over()
+    assert not lock_path(path, 1).exists()
+
+
+def test_an_owner_that_has_put_in_more_is_not_forgotten(
+    make_outbox: MakeOutbox, path: Path
+) -> None:
+    living, heir = make_outbox(), make_outbox()
+    fill(living, 1, "before")
+    lock_path(path, 1).unlink()
+    heir.take_over()
+    entry = leased(heir)
+    fill(living, 1, "during")
+    living._own.lock.close()
+    heir.settle(entry)
+    heir.tend()
+    heir.take_over()
+    assert list(drained(heir)) == [b"during1"]
+
+
+def test_a_lock_removes_no_other_that_is_in_its_place(path: Path) -> None:
+    lock = FileLock.acquire(path)
+    assert lock
+    path.unlink()
+    other = FileLock.acquire(path)
+    lock.remove()
+    assert other
+    assert is_locked(path)
