@@ -5,7 +5,6 @@ The model is of all of them: which events wait, which are leased by whom, which 
 
 from __future__ import annotations
 
-import gc
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -163,8 +162,11 @@ class SharedFile(RuleBasedStateMachine):
         self.left |= {*process.own, *(set(process.leased) - self.again)}
         # What it had settled may still be in the file, or not.
         self.again |= process.settled
-        del process
-        gc.collect()
+        outbox = process.outbox
+        for lane in (outbox._own, outbox._foreign, *outbox._ending):
+            if lane.lock is not None:
+                lane.lock.close()
+        outbox._shut()
         if not self.processes:
             self.start()
 
@@ -201,9 +203,11 @@ class SharedFile(RuleBasedStateMachine):
         [heir] = self.processes
         told: list[bytes] = []
         while heir.outbox.take_over():
+            before = len(told)
             while (entry := heir.outbox.lease(patient=False)) is not None:
                 told.append(entry.body)
                 assert heir.outbox.settle(entry)
+            assert len(told) > before, "what it has taken over is not handed out"
             heir.outbox.tend()
         assert len(told) == len(set(told)), "the same event came twice"
         assert self.left <= set(told), f"{self.left - set(told)} is lost"
@@ -215,4 +219,4 @@ class SharedFile(RuleBasedStateMachine):
 TestSqliteAlone = SqliteProtocol.TestCase
 TestSqliteAlone.settings = settings(SETTINGS, max_examples=40)
 TestSharedFile = SharedFile.TestCase
-TestSharedFile.settings = settings(SETTINGS, max_examples=30)
+TestSharedFile.settings = settings(SETTINGS, max_examples=100)
