@@ -453,6 +453,7 @@ class Loud(str):
         (MagicMock(spec=dict), None),
         (MagicMock(spec=int), None),
     ],
+    ids=["Decimal", "datetime", "int", "str", "mock of a datetime", "of a dict", "of an int"],
 )
 def test_a_value_that_lies_about_itself_makes_json(value: Any, told: bytes | None) -> None:
     encoded = encode({"v": value})
