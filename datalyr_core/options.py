@@ -184,17 +184,6 @@ def http_client(value: Any) -> tuple[Any, str | None]:
     raise Problem(f"is a {type(value).__name__}; give an httpx.Client or one like it")
 
 
-def one_of(*words: str) -> Check:
-    """Accept one of some words."""
-
-    def check(value: Any) -> tuple[str, str | None]:
-        if value not in words:
-            raise Problem(f"is {shown(value)}; write {' or '.join(map(repr, words))}")
-        return value, None
-
-    return check
-
-
 def outbox(value: Any) -> tuple[str, str | None]:
     """Accept "memory", or the URL of an SQLite file."""
     if value == "memory":

@@ -97,8 +97,9 @@ class Sender:
 
     def take_up(self) -> None:
         """Deliver what somebody else has put into the outbox."""
-        if self._threads or self._add_thread(most=1):
-            self._hasten()
+        if not self._threads:
+            self._add_thread(most=1)
+        self._hasten()
 
     def wait_for_room(self, seconds: float | None) -> None:
         """Wait until the outbox has room, unless nobody but this thread would make any."""

@@ -40,6 +40,24 @@ class Batch:
 ONE = Batch(events=1, size=0)
 
 
+class Between:
+    """Stand before a transport that has deadlines, to see what goes through."""
+
+    def __init__(self, transport: Any) -> None:
+        """Stand before a transport."""
+        self._transport = transport
+
+    @property
+    def deadline(self) -> float | None:
+        """Return by when answers to this thread must be there; see `HttpTransport`."""
+        deadline: float | None = self._transport.deadline
+        return deadline
+
+    @deadline.setter
+    def deadline(self, deadline: float | None) -> None:
+        self._transport.deadline = deadline
+
+
 class Transport(Protocol):
     """Send one event. Called from several threads at once."""
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from datalyr_core.delivery.base import Reply
+from datalyr_core.delivery.base import Between, Reply
 from datalyr_core.errors import TransportError
 from datalyr_core.importing.ledger import Ledger
 from datalyr_core.retry import Outcome, outcome_of
@@ -16,12 +16,12 @@ _KEY = (401, 403)
 _PLACE = (301, 302, 303, 307, 308, 404, 405, 410)
 
 
-class Carrier:
+class Carrier(Between):
     """Send through another transport."""
 
     def __init__(self, transport: Any, ledger: Ledger) -> None:
         """Stand before a transport."""
-        self._transport = transport
+        super().__init__(transport)
         self._ledger = ledger
 
     def send(self, body: bytes) -> Reply:
@@ -51,13 +51,3 @@ class Carrier:
         else:
             ledger.refuse(event_id, f"HTTP {reply.status}: {reply.text[:200]!r}")
         return reply
-
-    @property
-    def deadline(self) -> float | None:
-        """Return by when answers to this thread must be there; see `HttpTransport`."""
-        deadline: float | None = self._transport.deadline
-        return deadline
-
-    @deadline.setter
-    def deadline(self, deadline: float | None) -> None:
-        self._transport.deadline = deadline

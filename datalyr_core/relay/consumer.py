@@ -72,15 +72,6 @@ class Consumer:
         self._ending = True
         self._woken.set()
 
-    def join(self, timeout: float) -> bool:
-        """Wait for the end.
-
-        Returns:
-            Whether it came.
-        """
-        self._thread.join(timeout)
-        return not self._thread.is_alive()
-
     @property
     def alive(self) -> bool:
         """Tell whether the thread runs."""

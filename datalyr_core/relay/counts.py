@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from datalyr_core.delivery.base import Reply, checked
+from datalyr_core.delivery.base import Between, Reply
 from datalyr_core.errors import TransportError
 from datalyr_core.retry import Outcome, outcome_of
 
@@ -51,12 +51,12 @@ class Answers:
     last_delivery: float | None = None
 
 
-class CountingTransport:
+class CountingTransport(Between):
     """Send by another transport, and count what it answers."""
 
     def __init__(self, transport: Any) -> None:
         """Stand before a transport."""
-        self._transport = transport
+        super().__init__(transport)
         self._lock = threading.Lock()
         self._answers = Answers()
 
@@ -73,21 +73,9 @@ class CountingTransport:
             TransportError: No answer came.
         """
         with self._under_way():
-            answer = checked(self._transport.send(body))
-            if isinstance(answer, TransportError):
-                raise answer
+            answer: Reply = self._transport.send(body)
             self._note(answer.status)
             return answer
-
-    @property
-    def deadline(self) -> float | None:
-        """Return by when answers to this thread must be there; see `HttpTransport`."""
-        deadline: float | None = self._transport.deadline
-        return deadline
-
-    @deadline.setter
-    def deadline(self, deadline: float | None) -> None:
-        self._transport.deadline = deadline
 
     @contextmanager
     def _under_way(self) -> Iterator[None]:

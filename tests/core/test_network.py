@@ -168,3 +168,21 @@ def test_a_connection_is_closed_that_the_pool_does_not_know_yet(ingest: IngestSe
     assert found.fileno() == -1
     with pytest.raises(httpcore.ConnectError, match="closed"):
         network_.connect_tcp(IPV4, ingest.port)
+
+
+def test_a_connection_whose_thread_goes_on_is_closed_by_that_thread(
+    ingest: IngestServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(network, "AWAKE", 0.01)
+    backend = network.TimedBackend()
+    stream = backend.connect_tcp(IPV4, ingest.port)
+    found = stream.get_extra_info("socket")
+
+    def wait(_: int, __: float | None) -> bytes:
+        backend.close()
+        assert found.fileno() != -1  # it is in use
+        return b""
+
+    monkeypatch.setattr(stream._real, "read", wait)
+    assert stream.read(1) == b""
+    assert found.fileno() == -1

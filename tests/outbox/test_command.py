@@ -421,6 +421,39 @@ def test_export_and_remove_takes_what_the_dead_left(
     assert len(locks) == 1, locks
 
 
+FILES_UP_TO_A_LENGTH = """
+import resource, sys
+from datalyr_core.cli import main
+
+most = resource.getrlimit(resource.RLIMIT_FSIZE)
+resource.setrlimit(resource.RLIMIT_FSIZE, (65_536, most[1]))
+code = main(["outbox", *sys.argv[1:]])
+resource.setrlimit(resource.RLIMIT_FSIZE, most)
+sys.exit(code)
+"""
+
+
+def test_a_file_that_does_not_get_all(leave: Leave, path: Path, tmp_path: Path) -> None:
+    leave(400)
+    ended = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            FILES_UP_TO_A_LENGTH,
+            "export",
+            "--output",
+            str(tmp_path / "out.jsonl"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 1
+    assert "stopped: " in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert read_status(path).events == 400
+
+
 def test_nothing_is_removed_that_was_not_written(leave: Leave, path: Path) -> None:
     leave(3)
     with Path("/dev/full").open("wb") as full:

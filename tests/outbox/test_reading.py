@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import time
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -133,3 +135,35 @@ def test_a_lock_is_waited_for(path: Path) -> None:
     again = FileLock.acquire(path, wait=0.1)
     assert again is not None
     again.close()
+
+
+@contextmanager
+def as_nobody() -> Iterator[None]:
+    """Have no more rights than others have."""
+    os.setresuid(65534, 65534, 0)
+    try:
+        yield
+    finally:
+        os.setresuid(0, 0, 0)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="root alone can be somebody else")
+def test_a_copy_in_a_folder_that_is_read_only(
+    make_outbox: MakeOutbox, path: Path, tmp_path: Path
+) -> None:
+    fill(make_outbox(), 2)
+    folder = Path("/tmp") / f"{tmp_path.parent.parent.name}-{os.getpid()}-read-only"
+    folder.mkdir()
+    try:
+        copy = folder / path.name
+        with closing(sqlite3.connect(path)) as whole, closing(sqlite3.connect(copy)) as target:
+            whole.backup(target)  # the log as well
+        copy.chmod(0o444)
+        folder.chmod(0o555)
+        with as_nobody():
+            assert [each.body for each in read_events(copy)] == [b"e1", b"e2"]
+        folder.joinpath(f"{path.name}-wal").touch(0o600)  # there may be more of them in there
+        with as_nobody(), pytest.raises(Unusable):
+            list(read_events(copy))
+    finally:
+        shutil.rmtree(folder)

@@ -12,11 +12,12 @@ import pytest
 
 from datalyr_core.broker import message as wire
 from datalyr_core.broker.intake import Source, opened
-from datalyr_core.broker.queues import events_queue
+from datalyr_core.broker.queues import DEAD, events_queue
 from datalyr_core.cli import main
+from datalyr_core.relay.redrive import redrive
 from tests.relay.conftest import StartRelay
 from tests.support.ingest import OK, Answer, IngestServer
-from tests.support.relays import dead_letters, publish
+from tests.support.relays import dead_letters, event, publish
 from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.timeout(300)  # RabbitMQ takes its time to start
@@ -54,6 +55,19 @@ def test_redrive_puts_dead_letters_back(
         assert eventually(lambda: sorted(ingest.names) == ["one", "three", "two"], 40)
         assert main(["relay", "--redrive"]) == 0
         assert ": 0\n" in capsys.readouterr().out
+
+
+def test_two_that_redrive_at_the_same_time(source: Source) -> None:
+    with opened(source) as intake:
+        for name in ("one", "two"):
+            intake.publish(source.queue + DEAD, wire.pack([event(name)]), wire.headers(1))
+
+    def meanwhile() -> bool:
+        return redrive(source, None, lambda: False) == 3  # which it never does
+
+    assert redrive(source, None, meanwhile) == 0
+    with opened(source) as intake:
+        assert (intake.count(), intake.count_dead()) == (2, 0)
 
 
 @pytest.mark.usefixtures("settings")

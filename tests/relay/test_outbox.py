@@ -20,6 +20,7 @@ def test_a_message_is_through_when_each_of_its_events_is() -> None:
     outbox.take("message", [b"a", b"b", b"c"])
     assert (len(outbox), outbox.accepted, outbox.waiting, outbox.messages) == (3, 3, 3, 1)
     a, b, c = (lease(outbox) for _ in range(3))
+    assert (outbox.held, outbox.waiting) == (3, 0)
     assert outbox.oldest == a.number
     assert outbox.settle(b)
     assert outbox.refuse(a, 400, "bad")

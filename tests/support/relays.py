@@ -21,6 +21,8 @@ from datalyr_core.broker.intake import Source, body_of, opened
 from datalyr_core.event import Event, clean_timestamp
 from tests.support.waiting import eventually
 
+PATIENCE = 2  # seconds that a relay has for its end
+
 
 def event(name: str) -> bytes:
     """Make an event's body, as a web process does."""
@@ -116,9 +118,12 @@ class RelayProcess:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Kill what still runs."""
-        with suppress(ProcessLookupError):
-            self.kill()
+        """End what still runs: in good order, else at once, else as a crash does."""
+        for number in (signal.SIGTERM, signal.SIGTERM, signal.SIGKILL):
+            if self._process.poll() is None:
+                self._process.send_signal(number)
+                with suppress(subprocess.TimeoutExpired):
+                    self._process.wait(PATIENCE)
 
     def _address(self) -> re.Match[str] | None:
         assert self._process.poll() is None, self.log
