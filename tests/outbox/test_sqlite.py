@@ -668,13 +668,26 @@ def test_one_whose_lock_was_removed_stays_its_own(make_outbox: MakeOutbox, path:
     assert list(drained(other)) == [b"o1"]
 
 
-def test_what_one_that_passed_for_dead_puts_in_is_not_lost(
-    make_outbox: MakeOutbox, path: Path
-) -> None:
+def taken_for_dead(make_outbox: MakeOutbox, path: Path) -> tuple[SqliteOutbox, SqliteOutbox]:
+    """Return one that lives, whose lock somebody has removed, and another that has its event."""
     living, heir = make_outbox(), make_outbox()
     fill(living, 1, "before")
     lock_path(path, 1).unlink()
-    heir.take_over()
+    assert heir.take_over()
+    return living, heir
+
+
+def die(outbox: SqliteOutbox) -> None:
+    """Give up the lock, as the system does for a process that is killed."""
+    lock = outbox._own.lock
+    assert lock is not None
+    lock.close()
+
+
+def test_what_one_that_passed_for_dead_puts_in_is_not_lost(
+    make_outbox: MakeOutbox, path: Path
+) -> None:
+    living, heir = taken_for_dead(make_outbox, path)
     assert list(drained(heir)) == [b"before1"]
     heir.take_over()
     assert not is_locked(lock_path(path, 1))  # it is through with it
@@ -682,7 +695,7 @@ def test_what_one_that_passed_for_dead_puts_in_is_not_lost(
     living.tend()
     fill(living, 1, "after")
     assert is_locked(lock_path(path, 1))
-    living._own.lock.close()  # as the system does when it is killed
+    die(living)
     heir.take_over()
     assert {b"during1", b"after1"} <= set(drained(heir))
 
@@ -690,13 +703,10 @@ def test_what_one_that_passed_for_dead_puts_in_is_not_lost(
 def test_the_lock_of_one_that_passes_for_dead_is_left_to_who_has_it(
     make_outbox: MakeOutbox, path: Path
 ) -> None:
-    living, heir = make_outbox(), make_outbox()
-    fill(living, 1, "before")
-    lock_path(path, 1).unlink()
-    heir.take_over()
+    living, heir = taken_for_dead(make_outbox, path)
     living.tend()
     fill(living, 1, "during")
-    living._own.lock.close()
+    die(living)
     assert set(drained(heir)) == {b"before1", b"during1"}
     heir.take_over()
     assert not lock_path(path, 1).exists()
@@ -705,13 +715,10 @@ def test_the_lock_of_one_that_passes_for_dead_is_left_to_who_has_it(
 def test_an_owner_that_has_put_in_more_is_not_forgotten(
     make_outbox: MakeOutbox, path: Path
 ) -> None:
-    living, heir = make_outbox(), make_outbox()
-    fill(living, 1, "before")
-    lock_path(path, 1).unlink()
-    heir.take_over()
+    living, heir = taken_for_dead(make_outbox, path)
     entry = leased(heir)
     fill(living, 1, "during")
-    living._own.lock.close()
+    die(living)
     heir.settle(entry)
     heir.tend()
     heir.take_over()
