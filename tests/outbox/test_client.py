@@ -133,7 +133,8 @@ def test_drain_delivers_what_was_left_without_an_event(
     left_behind(make_client, ingest, url, 50)
     client = make_client(outbox=url)
     assert client.drain(timeout=SOON)
-    assert len(ingest.accepted) == 100
+    # One whose request was cut off at the end may have come through all the same.
+    assert len({body["eventId"] for body in ingest.accepted}) == 100
     assert read_status(path).events == 0
     assert client.drain()  # there is nothing more
     assert make_client().drain()  # and nobody leaves anything in memory
