@@ -3,6 +3,11 @@
 kombu pops a message and then notes it among those that are not acknowledged. A consumer or a
 server that is killed in between takes the message with it. A script does both as one step
 here; everything else (acknowledging, giving back, what becomes visible again) is kombu's.
+
+When it was taken is a matter of Redis' own clock, and so is whether that was too long ago.
+kombu asks each machine's: where one is ahead of the others by more than the visibility
+time-out, or is put forward, it hands out what they are still at work on; where it is put back,
+what a killed one held stays away for as long.
 """
 
 from __future__ import annotations
@@ -21,7 +26,7 @@ from kombu.utils.json import dumps, loads
 POLL = 0.1  # seconds between one look at an empty queue and the next
 
 # KEYS: what is not acknowledged, when each of it was taken, and the lists to look at, by
-# priority. ARGV: the time, and a tag for what has none.
+# priority. ARGV: a tag for what has none.
 #
 # A value that is no message of kombu's, as somebody else may push it, is wrapped into one:
 # popped as it is it would be an error of kombu's, and gone.
@@ -43,13 +48,14 @@ for number = 3, #KEYS do
       message = {
         body = value, headers = {unreadable = 1},
         ['content-type'] = 'application/octet-stream', ['content-encoding'] = 'binary',
-        properties = {delivery_tag = ARGV[2], delivery_info = info}
+        properties = {delivery_tag = ARGV[1], delivery_info = info}
       }
       value = cjson.encode(message)
     end
     local tag = message.properties.delivery_tag
     local route = cjson.encode({info.exchange, info.routing_key})
-    redis.call('ZADD', KEYS[2], ARGV[1], tag)
+    local now = redis.call('TIME')
+    redis.call('ZADD', KEYS[2], now[1] + now[2] / 1000000, tag)
     redis.call('HSET', KEYS[1], tag, '[' .. value .. ',' .. string.sub(route, 2))
     return {list, value}
   end
@@ -63,6 +69,15 @@ end
 class _QoS(redis.QoS):  # type: ignore[misc]  # Any
     """Take and acknowledge also where memory is full: Redis refuses every transaction then."""
 
+    _ahead = 0.0  # seconds that this machine's clock is ahead of that of Redis
+    _looks = 0  # how often there was time to look for what was taken too long ago
+
+    @property
+    def visibility_timeout(self) -> float:
+        """Return what kombu subtracts from this machine's time to have the time in Redis."""
+        timeout: float = self.channel.visibility_timeout + self._ahead
+        return timeout
+
     def append(self, message: Any, delivery_tag: str) -> None:
         """Hold a message; the script has noted it in Redis."""
         virtual.QoS.append(self, message, delivery_tag)
@@ -75,10 +90,16 @@ class _QoS(redis.QoS):  # type: ignore[misc]  # Any
             with self.channel.conn_or_acquire(client) as acquired:
                 yield acquired.pipeline(transaction=False)
 
-    def restore_visible(self, *arguments: Any, **options: Any) -> None:
+    def restore_visible(self, start: int = 0, num: int = 10, interval: int = 10) -> None:
+        self._looks += 1
+        if self._looks % interval:
+            return
+        with self.channel.conn_or_acquire() as client:
+            seconds, microseconds = client.time()
+        self._ahead = time.time() - (seconds + microseconds / 1e6)
         # What needs room for that comes later.
         with suppress(redis.redis.exceptions.OutOfMemoryError):
-            super().restore_visible(*arguments, **options)
+            super().restore_visible(start, num, interval=1)
 
 
 class _Taking:
@@ -108,7 +129,7 @@ class _Taking:
         """Return the command that takes a message from one of some queues."""
         lists = [self._q_for_pri(each, step) for step in self.priority_steps for each in queues]
         keys = [self.unacked_key, self.unacked_index_key, *lists]
-        return ["EVAL", _TAKE, len(keys), *keys, time.time(), str(uuid4())]
+        return ["EVAL", _TAKE, len(keys), *keys, str(uuid4())]
 
     def _brpop_start(self, timeout: float | None = None) -> None:
         """Ask for a message. The answer looks like that of BRPOP, but comes at once."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -84,3 +85,45 @@ def test_a_celery_in_the_same_database_keeps_what_it_holds(source: Source, clien
         assert client.llen("celery") == 0
     finally:
         client.delete("unacked", "unacked_index")
+
+
+def put(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Put this machine's wall clock forward or back."""
+    from kombu.transport import redis
+
+    true_time = time.time
+    monkeypatch.setattr(time, "time", lambda: true_time() + seconds)
+    monkeypatch.setattr(redis, "time", time.time)
+
+
+def test_a_clock_that_is_put_forward_hands_out_nothing_that_is_held(
+    redis_url: str, queue: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = Source(redis_url, queue, visibility_timeout=600)
+    publish(source, "one")
+    taken: list[Any] = []
+    with opened(source) as one, opened(source) as other:
+        one.consume(taken.append, lambda message, problem: None)
+        assert eventually(lambda: one.drain(0.05) or taken, 30)
+        put(monkeypatch, 86_400)
+        other.consume(taken.append, lambda message, problem: None)
+        publish(source, "two")
+        for _ in range(30):  # kombu looks with every tenth
+            other.drain(0.05)
+        assert [body_of(each)[:14] for each in taken] == [b'{"event":"one"', b'{"event":"two"']
+        for each in taken:
+            each.ack()
+
+
+def test_a_clock_that_is_put_back_keeps_nothing_away(
+    source: Source, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(source, "one")
+    with opened(source) as intake:
+        client.execute_command(*intake._channel._take([source.queue]))
+    put(monkeypatch, -86_400)
+    taken: list[Any] = []
+    with opened(source) as intake:
+        intake.consume(taken.append, lambda message, problem: None)
+        assert eventually(lambda: intake.drain(0.05) or taken, 30)
+        taken[0].ack()
