@@ -75,10 +75,15 @@ class _QoS(redis.QoS):  # type: ignore[misc]  # Any
             with self.channel.conn_or_acquire(client) as acquired:
                 yield acquired.pipeline(transaction=False)
 
+    # What needs room to be handed out again comes later, when the visibility time-out is over.
+
     def restore_visible(self, *arguments: Any, **options: Any) -> None:
-        # What needs room for that comes later.
         with suppress(redis.redis.exceptions.OutOfMemoryError):
             super().restore_visible(*arguments, **options)
+
+    def restore_by_tag(self, *arguments: Any, **options: Any) -> None:
+        with suppress(redis.redis.exceptions.OutOfMemoryError):
+            super().restore_by_tag(*arguments, **options)
 
 
 class _Taking:
