@@ -135,24 +135,38 @@ class OutboxFile:
 
     # Owners
 
-    def register(self, sink: str) -> tuple[int, FileLock]:
-        """Become an owner, and return its number and its lock."""
+    def register(self, sink: str, since: float) -> tuple[int, FileLock]:
+        """Become an owner, and return its number and its lock.
+
+        Args:
+            sink: Where its events go.
+            since: The time, by which `has_as_own` tells it from others.
+        """
         with self._transaction() as connection:
-            added = connection.execute(
-                "INSERT INTO owners (sink, pid, since) VALUES (?, ?, ?)",
-                (sink, os.getpid(), time.time()),
-            )
-            owner = int(added.lastrowid or 0)
-            # Before anybody can see the owner: one without a lock is dead.
-            lock = FileLock.acquire(lock_path(self.path, owner))
-            if lock is None:  # pragma: no cover - nobody else has any use of this number
-                raise Unusable(f"the lock of owner {owner} is taken")
-        return owner, lock
+            while True:
+                added = connection.execute(
+                    "INSERT INTO owners (sink, pid, since) VALUES (?, ?, ?)",
+                    (sink, os.getpid(), since),
+                )
+                owner = int(added.lastrowid or 0)
+                # Before anybody can see the owner: one without a lock is dead.
+                lock = FileLock.acquire(lock_path(self.path, owner))
+                if lock is not None:
+                    return owner, lock
+                # By one who has yet to notice that the file of before was moved away.
+                connection.execute("DELETE FROM owners WHERE id = ?", (owner,))
 
     def knows(self, owner: int) -> bool:
         """Tell whether there is an owner of a number."""
         found = self.open().execute("SELECT 1 FROM owners WHERE id = ?", (owner,)).fetchone()
         return found is not None
+
+    def has_as_own(self, owner: int, since: float) -> bool:
+        """Tell whether an owner is the one that registered then, and not in another file."""
+        found = self.open().execute(
+            "SELECT 1 FROM owners WHERE id = ? AND since = ?", (owner, since)
+        )
+        return found.fetchone() is not None
 
     def owners(self, sink: str) -> list[int]:
         """Return the owners of events for a sink, the oldest first."""
@@ -169,7 +183,7 @@ class OutboxFile:
             return None
         return lock
 
-    def hold(self, owner: int, sink: str) -> FileLock | None:
+    def hold(self, owner: int, sink: str, since: float) -> FileLock | None:
         """Lock an owner's file anew, which somebody has removed while the owner lives.
 
         Returns:
@@ -179,7 +193,7 @@ class OutboxFile:
         if lock is not None:
             self.open().execute(
                 "INSERT OR IGNORE INTO owners (id, sink, pid, since) VALUES (?, ?, ?, ?)",
-                (owner, sink, os.getpid(), time.time()),
+                (owner, sink, os.getpid(), since),
             )
         return lock
 

@@ -91,7 +91,7 @@ class Upkeep(Store):
             # Where somebody has removed the lock's file, it passes for dead; but for where the
             # database is gone too, which is to be begun anew.
             if lane.lock and not lane.lock.is_current() and self._file.is_current():
-                lock = self._file.hold(lane.owner, self._sink)
+                lock = self._file.hold(lane.owner, self._sink, self._since)
                 if lock is not None:
                     lane.lock.close()
                     lane.lock = lock

@@ -339,6 +339,40 @@ def test_a_file_that_was_removed_or_replaced(
     assert len(outbox) == 2
 
 
+def test_a_number_that_is_anothers_in_the_file_of_today(
+    make_outbox: MakeOutbox, path: Path
+) -> None:
+    first, second = make_outbox(), make_outbox()
+    fill(first, 2, "a")
+    fill(second, 2, "b")
+    for part in path.parent.iterdir():
+        part.unlink()
+    for each in (second, first):  # so that the second has the number of the first
+        mended(each)
+        mended(each)
+    assert sorted(rows(path)) == [b"a1", b"a2", b"b1", b"b2"]
+    assert list(drained(first)) == [b"a1", b"a2"]
+    assert rows(path) == [b"b1", b"b2"]
+    assert list(drained(second)) == [b"b1", b"b2"]
+
+
+def test_a_number_whose_lock_is_held_by_one_who_has_not_noticed_yet(
+    make_outbox: MakeOutbox, path: Path
+) -> None:
+    first, second = make_outbox(), make_outbox()
+    for each in (first, second):
+        fill(each, 1)
+        each.before_fork()
+        each.after_fork()
+    damage(path)
+    second.put(b"late")
+    mended(second)
+    assert rows(path) == [b"e1", b"late"]
+    first.put(b"last")
+    mended(first)
+    assert rows(path) == [b"e1", b"late", b"e1", b"last"]
+
+
 def test_another_applications_database(
     caplog: pytest.LogCaptureFixture, make_outbox: MakeOutbox, path: Path
 ) -> None:
