@@ -165,12 +165,14 @@ class Store:
             if aside:
                 told = f"the outbox {self._path} was damaged and is now {aside.name}"
                 self._news.append((logging.ERROR, f"{told}; a new one is in its place"))
-        if not self._opened():
-            return False
-        self._pause = 0.0
-        told = f"the outbox {self._path} is in use again"
-        self._news.append((logging.WARNING, told))
-        return True
+        return self._opened()
+
+    def _is_well(self) -> None:
+        """Say that the file is in use again, once all that was to be done there could be."""
+        if self._pause and not self._broken:
+            self._pause = 0.0
+            told = f"the outbox {self._path} is in use again"
+            self._news.append((logging.WARNING, told))
 
     def _save(self) -> None:
         """Write into the file what is only in memory."""

@@ -66,6 +66,8 @@ class Upkeep(Store):
                     self._in_file(self._show)
             if usable and not self._broken:
                 self._look_in_file()
+            with self._lock:
+                self._is_well()
         finally:
             self._looking = False
             self._upkeep.release()

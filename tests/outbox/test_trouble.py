@@ -207,6 +207,27 @@ def test_a_disk_that_is_full(
     goes_on(outbox, caplog, path)
 
 
+def test_a_disk_that_has_room_for_little(
+    caplog: pytest.LogCaptureFixture, make_outbox: MakeOutbox, path: Path
+) -> None:
+    outbox = make_outbox()
+    fill(outbox, 2)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, before[1]))
+    try:
+        outbox.put(b"x" * 50_000)
+        for _ in range(5):  # it can be opened each time
+            mended(outbox)
+        (line,) = told(caplog)
+        assert CANNOT in line
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    mended(outbox)
+    assert len(told(caplog)) == 2
+    assert AGAIN in told(caplog)[1]
+    assert len(rows(path)) == 3
+
+
 def test_a_file_that_is_damaged_from_the_beginning(
     caplog: pytest.LogCaptureFixture, make_outbox: MakeOutbox, path: Path
 ) -> None:
