@@ -175,7 +175,10 @@ class OutboxFile:
 
     def claim(self, owner: int) -> FileLock | None:
         """Return the lock of an owner that is dead, and that nobody else has taken over."""
-        lock = FileLock.acquire(lock_path(self.path, owner))
+        try:
+            lock = FileLock.acquire(lock_path(self.path, owner))
+        except OSError:  # another user's, above all: nobody can tell whether it lives
+            return None
         if lock is None:
             return None
         if not self.knows(owner):  # somebody else has just finished with it
