@@ -21,6 +21,8 @@ from datalyr_core.outbox.schema import Unusable, first_id, migrate
 
 BUSY = 0.25  # seconds that a call of `track` waits at most for another process's write
 SETUP_WAIT = 2.0  # seconds that the first one waits while another process opens the file
+CLEARED = 500  # events that are deleted at once where there are many
+TURN = 0.01  # seconds that others have between two such deletions
 CHECKPOINT_AT = 1_000_000  # bytes of the log after which it is written back into the file
 # A process whose sender cannot checkpoint must not let the log grow for ever.
 _LAST_RESORT = 16_000  # pages
@@ -274,12 +276,19 @@ class OutboxFile:
             connection.executemany("DELETE FROM events WHERE id = ?", [(each,) for each in ids])
 
     def clear(self, owner: int) -> None:
-        """Delete an owner's events, all or none."""
+        """Delete an owner's events, some at a time: others write in between."""
+        self.open().execute("PRAGMA busy_timeout = 10000")  # milliseconds; no request waits for it
+        while self._delete_next(owner):
+            time.sleep(TURN)
+
+    def _delete_next(self, owner: int) -> int:
+        """Delete an owner's next events, and return how many."""
         with self._transaction() as connection:
-            connection.execute(
-                "DELETE FROM events WHERE id > ? AND id < ?",
-                (first_id(owner), first_id(owner + 1)),
-            )
+            return connection.execute(
+                "DELETE FROM events WHERE id IN"
+                " (SELECT id FROM events WHERE id > ? AND id < ? ORDER BY id LIMIT ?)",
+                (first_id(owner), first_id(owner + 1), CLEARED),
+            ).rowcount
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
