@@ -8,13 +8,15 @@ import encodings.idna  # noqa: F401 - by a connection to a host name
 import ssl
 from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from kombu import Connection
 from kombu.exceptions import OperationalError
 
 from datalyr_core.event import LIBRARY
 from datalyr_core.version import __version__
+
+MASTER = "mymaster"  # what Sentinels call a master of which the URL does not say the name
 
 _SECURE: dict[str, dict[str, Any]] = {
     "amqps": {"cert_reqs": ssl.CERT_REQUIRED, "server_hostname": None},  # the URL's host
@@ -47,6 +49,8 @@ def connection_to(
     options = _OPTIONS[scheme](timeout) if scheme in _OPTIONS else {}
     if visibility_timeout is not None:
         options["visibility_timeout"] = visibility_timeout
+    if scheme == "sentinel":
+        url, options["master_name"] = _master_of(url)
     connection = Connection(
         url,
         ssl=scheme in _SECURE,
@@ -85,6 +89,17 @@ def prepare(url: str) -> None:
 def scheme_of(url: str) -> str:
     """Return a URL's scheme, in lower case."""
     return urlsplit(url).scheme
+
+
+def _master_of(url: str) -> tuple[str, str]:
+    """Take the master's name out of the URL of Sentinels, where kombu knows of none."""
+    named = MASTER
+    without = []
+    for parts in map(urlsplit, url.split(";")):
+        query = dict(parse_qsl(parts.query))
+        named = query.pop("master_name", named)
+        without.append(urlunsplit(parts._replace(query=urlencode(query))))
+    return ";".join(without), named
 
 
 def _amqp_options(timeout: float) -> dict[str, Any]:

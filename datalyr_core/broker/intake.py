@@ -91,7 +91,8 @@ class Intake:
             on_message=take,
             on_decode_error=broken,
             auto_declare=False,
-            prefetch_count=self._source.prefetch,
+            # To acknowledge one message is, on Kafka, to acknowledge all that were taken.
+            prefetch_count=1 if self._is_kafka else self._source.prefetch,
         )
         self._consumer.consume()
 
@@ -191,6 +192,10 @@ class Intake:
     @property
     def _is_redis(self) -> bool:
         return str(self._connection.transport.driver_type) == "redis"
+
+    @property
+    def _is_kafka(self) -> bool:
+        return str(self._connection.transport.driver_type) == "kafka"
 
     def _do_chores(self) -> None:
         now = time.monotonic()

@@ -90,6 +90,8 @@ class _QoS(redis.QoS):  # type: ignore[misc]  # Any
             with self.channel.conn_or_acquire(client) as acquired:
                 yield acquired.pipeline(transaction=False)
 
+    # What needs room to be handed out again comes later, when the visibility time-out is over.
+
     def restore_visible(self, start: int = 0, num: int = 10, interval: int = 10) -> None:
         self._looks += 1
         if self._looks % interval:
@@ -97,9 +99,12 @@ class _QoS(redis.QoS):  # type: ignore[misc]  # Any
         with self.channel.conn_or_acquire() as client:
             seconds, microseconds = client.time()
         self._ahead = time.time() - (seconds + microseconds / 1e6)
-        # What needs room for that comes later.
         with suppress(redis.redis.exceptions.OutOfMemoryError):
             super().restore_visible(start, num, interval=1)
+
+    def restore_by_tag(self, *arguments: Any, **options: Any) -> None:
+        with suppress(redis.redis.exceptions.OutOfMemoryError):
+            super().restore_by_tag(*arguments, **options)
 
 
 class _Taking:

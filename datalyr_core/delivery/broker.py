@@ -33,10 +33,14 @@ _REMEDIES = {
     "Blocked": _FULL,
     "MessageNacked": "the queue is at its limit: raise it, or have more relays",
     "OutOfMemoryError": _FULL,
+    "PreconditionFailed": "raise the broker's limit on the size of a message",
     "ReadOnlyError": "broker names a replica: write the address of the one that takes writes",
     "ResponseError": "the broker is there and refuses: look at its configuration and its log",
     "SSLCertVerificationError": "check the broker's certificate, or the name in broker",
 }
+
+# How RabbitMQ and Kafka, and SQS, say that a message is larger than they take.
+_TOO_LARGE = ("message size", "message must be shorter than")
 
 
 class BrokerTransport:
@@ -80,8 +84,9 @@ class BrokerTransport:
 
         Raises:
             Unavailable: The broker has not confirmed it in time, or refuses; nothing that
-                it may say makes an event wrong.
-            SendRefused: This is a test run, and the broker is not on this machine.
+                it may say makes an event wrong, but for its size.
+            SendRefused: The broker takes no message as large as the event; or this is a test
+                run, and the broker is not on this machine.
         """
         self._guard()
         give_up_at = time.monotonic() + self._budget()
@@ -92,6 +97,9 @@ class BrokerTransport:
             publisher = Publisher(self._url, self._queue, _left(give_up_at))
             self._publish(publisher, bodies, give_up_at)
         except Exception as error:  # drivers raise what they like
+            if len(bodies) == 1 and _is_too_large(error):
+                # The same for all such events, so that it is said once.
+                raise SendRefused("the broker takes no message as large as the event") from None
             raise self._unavailable(error) from None  # its traceback may show a password
         return Reply(200)
 
@@ -186,10 +194,19 @@ class _Kept(NamedTuple):
     since: float
 
 
-def _kinds(error: BaseException | None) -> Iterator[str]:
+def _kinds(error: BaseException) -> Iterator[str]:
     """Name the classes of an error, and of those that it was raised from or after."""
+    for each in _chain(error):
+        yield from (kind.__name__ for kind in type(each).__mro__)
+
+
+def _is_too_large(error: BaseException) -> bool:
+    return any(words in str(each).lower() for each in _chain(error) for words in _TOO_LARGE)
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
-        yield from (kind.__name__ for kind in type(error).__mro__)
+        yield error
         error = error.__cause__ or error.__context__
 
 

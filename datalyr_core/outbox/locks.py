@@ -50,16 +50,17 @@ class FileLock:
         deadline = time.monotonic() + wait
         while True:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            lock = cls(path, descriptor)  # closes it, whatever happens
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if _is_at(descriptor, path):
-                    return cls(path, descriptor)
+                if lock.is_current():
+                    return lock
             except BlockingIOError:
                 if time.monotonic() >= deadline:
-                    os.close(descriptor)
+                    lock.close()
                     return None
                 time.sleep(_POLL)
-            os.close(descriptor)  # and again: its last holder may have removed it meanwhile
+            lock.close()  # and again: its last holder may have removed it meanwhile
 
     def is_current(self) -> bool:
         """Tell whether the locked file is still the one of its name."""
@@ -90,11 +91,13 @@ def _is_at(descriptor: int, path: Path) -> bool:
 
 
 def is_locked(path: Path) -> bool:
-    """Tell whether somebody holds the lock of a file; it takes none itself for longer."""
+    """Tell whether somebody holds the lock of a file, or may; it takes none itself for longer."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
+    except PermissionError:  # another user's: nobody can tell
+        return True
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -21,6 +21,8 @@ from datalyr_core.outbox.schema import Unusable, first_id, migrate
 
 BUSY = 0.25  # seconds that a call of `track` waits at most for another process's write
 SETUP_WAIT = 2.0  # seconds that the first one waits while another process opens the file
+CLEARED = 500  # events that are deleted at once where there are many
+TURN = 0.01  # seconds that others have between two such deletions
 CHECKPOINT_AT = 1_000_000  # bytes of the log after which it is written back into the file
 # A process whose sender cannot checkpoint must not let the log grow for ever.
 _LAST_RESORT = 16_000  # pages
@@ -135,24 +137,38 @@ class OutboxFile:
 
     # Owners
 
-    def register(self, sink: str) -> tuple[int, FileLock]:
-        """Become an owner, and return its number and its lock."""
+    def register(self, sink: str, since: float) -> tuple[int, FileLock]:
+        """Become an owner, and return its number and its lock.
+
+        Args:
+            sink: Where its events go.
+            since: The time, by which `has_as_own` tells it from others.
+        """
         with self._transaction() as connection:
-            added = connection.execute(
-                "INSERT INTO owners (sink, pid, since) VALUES (?, ?, ?)",
-                (sink, os.getpid(), time.time()),
-            )
-            owner = int(added.lastrowid or 0)
-            # Before anybody can see the owner: one without a lock is dead.
-            lock = FileLock.acquire(lock_path(self.path, owner))
-            if lock is None:  # pragma: no cover - nobody else has any use of this number
-                raise Unusable(f"the lock of owner {owner} is taken")
-        return owner, lock
+            while True:
+                added = connection.execute(
+                    "INSERT INTO owners (sink, pid, since) VALUES (?, ?, ?)",
+                    (sink, os.getpid(), since),
+                )
+                owner = int(added.lastrowid or 0)
+                # Before anybody can see the owner: one without a lock is dead.
+                lock = FileLock.acquire(lock_path(self.path, owner))
+                if lock is not None:
+                    return owner, lock
+                # By one who has yet to notice that the file of before was moved away.
+                connection.execute("DELETE FROM owners WHERE id = ?", (owner,))
 
     def knows(self, owner: int) -> bool:
         """Tell whether there is an owner of a number."""
         found = self.open().execute("SELECT 1 FROM owners WHERE id = ?", (owner,)).fetchone()
         return found is not None
+
+    def has_as_own(self, owner: int, since: float) -> bool:
+        """Tell whether an owner is the one that registered then, and not in another file."""
+        found = self.open().execute(
+            "SELECT 1 FROM owners WHERE id = ? AND since = ?", (owner, since)
+        )
+        return found.fetchone() is not None
 
     def owners(self, sink: str) -> list[int]:
         """Return the owners of events for a sink, the oldest first."""
@@ -161,7 +177,10 @@ class OutboxFile:
 
     def claim(self, owner: int) -> FileLock | None:
         """Return the lock of an owner that is dead, and that nobody else has taken over."""
-        lock = FileLock.acquire(lock_path(self.path, owner))
+        try:
+            lock = FileLock.acquire(lock_path(self.path, owner))
+        except OSError:  # another user's, above all: nobody can tell whether it lives
+            return None
         if lock is None:
             return None
         if not self.knows(owner):  # somebody else has just finished with it
@@ -169,7 +188,7 @@ class OutboxFile:
             return None
         return lock
 
-    def hold(self, owner: int, sink: str) -> FileLock | None:
+    def hold(self, owner: int, sink: str, since: float) -> FileLock | None:
         """Lock an owner's file anew, which somebody has removed while the owner lives.
 
         Returns:
@@ -179,7 +198,7 @@ class OutboxFile:
         if lock is not None:
             self.open().execute(
                 "INSERT OR IGNORE INTO owners (id, sink, pid, since) VALUES (?, ?, ?, ?)",
-                (owner, sink, os.getpid(), time.time()),
+                (owner, sink, os.getpid(), since),
             )
         return lock
 
@@ -257,12 +276,19 @@ class OutboxFile:
             connection.executemany("DELETE FROM events WHERE id = ?", [(each,) for each in ids])
 
     def clear(self, owner: int) -> None:
-        """Delete an owner's events, all or none."""
+        """Delete an owner's events, some at a time: others write in between."""
+        self.open().execute("PRAGMA busy_timeout = 10000")  # milliseconds; no request waits for it
+        while self._delete_next(owner):
+            time.sleep(TURN)
+
+    def _delete_next(self, owner: int) -> int:
+        """Delete an owner's next events, and return how many."""
         with self._transaction() as connection:
-            connection.execute(
-                "DELETE FROM events WHERE id > ? AND id < ?",
-                (first_id(owner), first_id(owner + 1)),
-            )
+            return connection.execute(
+                "DELETE FROM events WHERE id IN"
+                " (SELECT id FROM events WHERE id > ? AND id < ? ORDER BY id LIMIT ?)",
+                (first_id(owner), first_id(owner + 1), CLEARED),
+            ).rowcount
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:

@@ -72,6 +72,7 @@ class Store:
         self._late: set[StoredEntry] = set()  # these
         self._settled: list[int] = []  # ids that are to be deleted
         self._settled_since = 0.0
+        self._since = 0.0  # when this process became an owner, on the clock
         self._room, self._room_bytes = limit, most_bytes  # for the own and the foreign lane
         self._foreign_first = True  # which lane has its turn
         self._greedy = False  # whether the foreign lane counts as our own
@@ -102,10 +103,12 @@ class Store:
             raise Unusable("this process was forked without Python's hooks while it was open")
         connection = self._file.open()
         own = self._own
-        if own.owner and not self._file.knows(own.owner):
+        # Its number may be another's by now, where somebody has removed all files.
+        if own.owner and not self._file.has_as_own(own.owner, self._since):
             self._start_over()
         if not own.owner:
-            own.connect(*self._file.register(self._sink))
+            self._since = time.time()
+            own.connect(*self._file.register(self._sink, self._since))
         self._publish()
         self._execute = connection.cursor().execute  # one cursor for all that is put in
         self._ready = True
@@ -162,12 +165,14 @@ class Store:
             if aside:
                 told = f"the outbox {self._path} was damaged and is now {aside.name}"
                 self._news.append((logging.ERROR, f"{told}; a new one is in its place"))
-        if not self._opened():
-            return False
-        self._pause = 0.0
-        told = f"the outbox {self._path} is in use again"
-        self._news.append((logging.WARNING, told))
-        return True
+        return self._opened()
+
+    def _is_well(self) -> None:
+        """Say that the file is in use again, once all that was to be done there could be."""
+        if self._pause and not self._broken:
+            self._pause = 0.0
+            told = f"the outbox {self._path} is in use again"
+            self._news.append((logging.WARNING, told))
 
     def _save(self) -> None:
         """Write into the file what is only in memory."""

@@ -66,6 +66,8 @@ class Upkeep(Store):
                     self._in_file(self._show)
             if usable and not self._broken:
                 self._look_in_file()
+            with self._lock:
+                self._is_well()
         finally:
             self._looking = False
             self._upkeep.release()
@@ -91,7 +93,7 @@ class Upkeep(Store):
             # Where somebody has removed the lock's file, it passes for dead; but for where the
             # database is gone too, which is to be begun anew.
             if lane.lock and not lane.lock.is_current() and self._file.is_current():
-                lock = self._file.hold(lane.owner, self._sink)
+                lock = self._file.hold(lane.owner, self._sink, self._since)
                 if lock is not None:
                     lane.lock.close()
                     lane.lock = lock

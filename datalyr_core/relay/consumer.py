@@ -22,7 +22,7 @@ from datalyr_core.broker.queues import DEAD
 from datalyr_core.errors import without_credentials
 from datalyr_core.outbox.broker import BrokerOutbox, Held
 from datalyr_core.relay.counts import Counts
-from datalyr_core.retry import backoff
+from datalyr_core.retry import MAX_BACKOFF, backoff
 
 logger = logging.getLogger("datalyr.relay")
 
@@ -50,12 +50,13 @@ class Consumer:
         self._source = source
         self._outbox = outbox
         self._came = came
+        self._connected_at = 0.0
         self._pausing = False
         self._ending = False
         self._woken = threading.Event()  # from the wait for the next try to connect
         self._unpublished: dict[Held, None] = {}  # what of them the broker does not take yet
         self._publish_at = 0.0
-        self._tags: set[Any] = set()  # of messages that are not acknowledged
+        self._tags: dict[Any, float] = {}  # of what is not acknowledged, and when it came
         self._thread = threading.Thread(target=self._run, name="datalyr-relay", daemon=True)
 
     def start(self) -> None:
@@ -89,7 +90,8 @@ class Consumer:
             try:
                 self._serve(intake)
             except Exception as error:  # of kombu, of its drivers, of sockets
-                failures = 1 if self.connected else failures + 1
+                # A broker that refuses as soon as it is asked is not asked all the time.
+                failures = 1 if self._connected_for() > MAX_BACKOFF else failures + 1
                 self._lose(error)
             finally:
                 intake.close()
@@ -100,7 +102,9 @@ class Consumer:
     def _serve(self, intake: Intake) -> None:
         """Take messages until the end."""
         intake.open()
-        intake.restore(self._tags)  # of connections before this one
+        # Of connections before this one; what came longer ago may be another relay's by now.
+        oldest = time.monotonic() - self._source.visibility_timeout
+        intake.restore([tag for tag, came in self._tags.items() if came > oldest])
         self._tags.clear()
         intake.consume(self._take, self._take_broken)
         self._say_that_it_is_there(intake)
@@ -116,9 +120,13 @@ class Consumer:
                 self._finish(intake, held)
         self.connected = False
 
+    def _connected_for(self) -> float:
+        return time.monotonic() - self._connected_at if self.connected else 0.0
+
     def _say_that_it_is_there(self, intake: Intake) -> None:
         again = "again " if self.trouble else ""
         self.connected, self.trouble = True, None
+        self._connected_at = time.monotonic()
         logger.info("connected %sto %s, queue %s", again, intake.address, self._source.queue)
 
     def _lose(self, error: Exception) -> None:
@@ -137,7 +145,7 @@ class Consumer:
 
     def _take(self, message: Any) -> None:
         self.counts.messages += 1
-        self._tags.add(message.delivery_tag)
+        self._tags[message.delivery_tag] = time.monotonic()
         headers = headers_of(message)
         body = body_of(message)
         if problem := _problem(headers, body):
@@ -150,7 +158,7 @@ class Consumer:
 
     def _take_broken(self, message: Any, problem: object) -> None:
         """Keep a message that cannot be read, for the dead letters."""
-        self._tags.add(message.delivery_tag)
+        self._tags[message.delivery_tag] = time.monotonic()
         self._outbox.take(_Broken(message, str(problem)), [])
 
     # Settling
@@ -171,7 +179,7 @@ class Consumer:
         message = _message_of(held)
         message.ack()
         self._unpublished.pop(held, None)
-        self._tags.discard(message.delivery_tag)
+        self._tags.pop(message.delivery_tag, None)
 
     def _is_published(self, intake: Intake, held: Held) -> bool:
         """Publish what of a message was not delivered; False if that is to be tried later."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -270,6 +271,47 @@ def test_a_queue_that_is_at_its_limit_says_so(
     rabbitmq.control("clear_policy", name)
     assert eventually(lambda: client.flush(30), 60)
     assert names_at(rabbitmq.url, name) == ["first", "second"]
+
+
+@contextmanager
+def limited(rabbitmq: Any, size: int) -> Iterator[None]:
+    """Have messages refused that are larger, on connections that are made from here on."""
+    name = "rabbit, max_message_size"
+    before = rabbitmq.control("eval", f"{{ok, Size}} = application:get_env({name}), Size.")
+    rabbitmq.control("eval", f"application:set_env({name}, {size}).")
+    try:
+        yield
+    finally:
+        rabbitmq.control("eval", f"application:set_env({name}, {before.strip()}).")
+
+
+def test_an_event_that_is_larger_than_a_message_may_be_is_dropped_and_counted(
+    rabbitmq: Any, publishing_to_rabbitmq: Datalyr, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = publishing_to_rabbitmq
+    with limited(rabbitmq, 200_000):
+        track(client, "first")
+        for number in range(2):
+            client.track("u", "large", {"text": "x" * (300_000 + number)})
+        track(client, "last")
+        assert not client.flush()
+    assert client.stats.dropped == {"permanent_client_error": 2}
+    assert (client.stats.delivered, client.stats.waiting) == (2, 0)
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "the broker takes no message as large as the event" in caplog.text
+    assert set(names_at(rabbitmq.url, client.config.broker_queue)) == {"first", "last"}
+
+
+def test_a_limit_that_is_lower_than_a_message_of_several_costs_no_event(
+    rabbitmq: Any, publishing_to_rabbitmq: Datalyr, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = publishing_to_rabbitmq
+    with limited(rabbitmq, 1000):
+        track(client, *(f"E{number}" for number in range(10)))
+        assert not client.flush()
+        assert client.stats.waiting == 10
+        assert "raise the broker's limit on the size of a message" in caplog.text
+    assert eventually(lambda: client.flush(30), 60)
 
 
 def test_a_queue_that_an_operator_has_made_is_used_as_it_is(

@@ -22,8 +22,10 @@ import pytest
 
 from datalyr_core.cli import main
 from datalyr_core.commands.outbox_report import age
+from datalyr_core.outbox.exporting import claimed
 from datalyr_core.outbox.reading import read_events, read_status
 from tests.conftest import MakeClient
+from tests.outbox.conftest import MakeOutbox
 from tests.support.ingest import DOWN, OK, SILENCE, Answer, IngestServer, Received
 from tests.support.scripts import Scripts
 from tests.support.waiting import eventually
@@ -452,6 +454,33 @@ def test_a_file_that_does_not_get_all(leave: Leave, path: Path, tmp_path: Path) 
     assert "stopped: " in ended.stderr
     assert "Traceback" not in ended.stderr
     assert read_status(path).events == 400
+
+
+def test_others_write_while_much_is_removed(
+    make_outbox: MakeOutbox, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    dead, living = make_outbox(), make_outbox(limit=10**6, most_bytes=10**9)
+    dead.put(b"e")
+    first = dead._own.base + 2
+    dead._file.add((first + number, 1.0, b"x" * 600) for number in range(80_000))
+    dead.abandon()
+    living.put(b"e")
+    removed = threading.Event()
+
+    def remove() -> None:
+        try:
+            with claimed(path) as claim:
+                claim.remove()
+        finally:
+            removed.set()
+
+    removing = threading.Thread(target=remove)
+    removing.start()
+    while not removed.wait(0.002):
+        living.put(b"e")
+    removing.join()
+    assert caplog.records == []
+    assert read_status(path).events == living.accepted
 
 
 def test_nothing_is_removed_that_was_not_written(leave: Leave, path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import sqlite3
@@ -14,7 +15,7 @@ import pytest
 
 from datalyr_core.event import Event
 from datalyr_core.outbox import reading
-from datalyr_core.outbox.locks import FileLock
+from datalyr_core.outbox.locks import FileLock, is_locked
 from datalyr_core.outbox.reading import read_events, read_status
 from datalyr_core.outbox.schema import Unusable
 from tests.outbox.conftest import MakeOutbox
@@ -137,6 +138,20 @@ def test_a_lock_is_waited_for(path: Path) -> None:
     again.close()
 
 
+def test_a_lock_that_the_system_refuses_leaves_nothing_open(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def flock(descriptor: int, how: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")  # as some network file systems do
+
+    monkeypatch.setattr("fcntl.flock", flock)
+    before = len(os.listdir("/dev/fd"))  # noqa: PTH208 - of no folder on a disk
+    for _ in range(5):
+        with pytest.raises(OSError, match="No locks"):
+            FileLock.acquire(path)
+    assert len(os.listdir("/dev/fd")) == before  # noqa: PTH208 - as above
+
+
 @contextmanager
 def as_nobody() -> Iterator[None]:
     """Have no more rights than others have."""
@@ -165,5 +180,22 @@ def test_a_copy_in_a_folder_that_is_read_only(
         folder.joinpath(f"{path.name}-wal").touch(0o600)  # there may be more of them in there
         with as_nobody(), pytest.raises(Unusable):
             list(read_events(copy))
+    finally:
+        shutil.rmtree(folder)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="root alone can be somebody else")
+def test_a_lock_of_another_user_may_be_held(tmp_path: Path) -> None:
+    folder = Path("/tmp") / f"{tmp_path.parent.parent.name}-{os.getpid()}-locks"
+    folder.mkdir(0o755)
+    try:
+        lock = FileLock.acquire(folder / "lock")
+        with as_nobody():
+            assert is_locked(folder / "lock")
+        assert lock is not None
+        lock.close()
+        with as_nobody():
+            assert is_locked(folder / "lock")
+        assert not is_locked(folder / "lock")
     finally:
         shutil.rmtree(folder)

@@ -275,6 +275,23 @@ def test_an_owner_whose_lock_was_deleted_is_taken_over(make_outbox: MakeOutbox, 
     assert sorted(drained(outbox)) == [b"e1", b"f1"]
 
 
+def test_an_owner_whose_lock_cannot_be_opened_is_left_alone(
+    make_outbox: MakeOutbox, path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    dead, other = make_outbox(), make_outbox()
+    fill(dead, 1)
+    dead.abandon()
+    lock_path(path, 1).unlink()
+    lock_path(path, 1).mkdir()  # nobody can open it, whoever runs this
+    other.put(b"o1")
+    other.tend()
+    assert list(drained(other)) == [b"o1"]
+    assert caplog.records == []
+    lock_path(path, 1).rmdir()
+    other.tend()
+    assert list(drained(other)) == [b"e1"]
+
+
 def test_a_file_of_another_sink_is_left_alone(make_outbox: MakeOutbox, path: Path) -> None:
     other = make_outbox(sink="other key")
     fill(other, 2)

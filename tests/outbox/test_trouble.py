@@ -207,6 +207,27 @@ def test_a_disk_that_is_full(
     goes_on(outbox, caplog, path)
 
 
+def test_a_disk_that_has_room_for_little(
+    caplog: pytest.LogCaptureFixture, make_outbox: MakeOutbox, path: Path
+) -> None:
+    outbox = make_outbox()
+    fill(outbox, 2)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, before[1]))
+    try:
+        outbox.put(b"x" * 50_000)
+        for _ in range(5):  # it can be opened each time
+            mended(outbox)
+        (line,) = told(caplog)
+        assert CANNOT in line
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    mended(outbox)
+    assert len(told(caplog)) == 2
+    assert AGAIN in told(caplog)[1]
+    assert len(rows(path)) == 3
+
+
 def test_a_file_that_is_damaged_from_the_beginning(
     caplog: pytest.LogCaptureFixture, make_outbox: MakeOutbox, path: Path
 ) -> None:
@@ -337,6 +358,40 @@ def test_a_file_that_was_removed_or_replaced(
     mended(outbox)
     assert sorted(rows(path)) == [b"e1", b"e2"]
     assert len(outbox) == 2
+
+
+def test_a_number_that_is_anothers_in_the_file_of_today(
+    make_outbox: MakeOutbox, path: Path
+) -> None:
+    first, second = make_outbox(), make_outbox()
+    fill(first, 2, "a")
+    fill(second, 2, "b")
+    for part in path.parent.iterdir():
+        part.unlink()
+    for each in (second, first):  # so that the second has the number of the first
+        mended(each)
+        mended(each)
+    assert sorted(rows(path)) == [b"a1", b"a2", b"b1", b"b2"]
+    assert list(drained(first)) == [b"a1", b"a2"]
+    assert rows(path) == [b"b1", b"b2"]
+    assert list(drained(second)) == [b"b1", b"b2"]
+
+
+def test_a_number_whose_lock_is_held_by_one_who_has_not_noticed_yet(
+    make_outbox: MakeOutbox, path: Path
+) -> None:
+    first, second = make_outbox(), make_outbox()
+    for each in (first, second):
+        fill(each, 1)
+        each.before_fork()
+        each.after_fork()
+    damage(path)
+    second.put(b"late")
+    mended(second)
+    assert rows(path) == [b"e1", b"late"]
+    first.put(b"last")
+    mended(first)
+    assert rows(path) == [b"e1", b"late", b"e1", b"last"]
 
 
 def test_another_applications_database(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ import pytest
 
 from tests.relay.conftest import MakeRelay
 from tests.support.brokers import Broker
-from tests.support.ingest import OK, Answer, IngestServer, Received
+from tests.support.ingest import DOWN, OK, Answer, IngestServer, Received
 from tests.support.waiting import eventually
 
 pytest.importorskip("kombu")
@@ -96,6 +97,23 @@ def test_what_is_delivered_is_acknowledged_while_dead_letters_wait_for_room(
     # What RabbitMQ did not read in time it finds in the socket later, and has it twice.
     assert len({body for body, _ in dead_letters(source)}) == 2
     assert Counter(ingest.names) == Counter(GOOD)
+
+
+def test_a_relay_that_connects_again_while_there_is_no_room_goes_on(
+    source: Source, make_relay: MakeRelay, ingest: IngestServer, full: Filling
+) -> None:
+    ingest.answer = DOWN
+    publish(source, *GOOD)
+    with full():
+        # It can put nothing back, and connects again for that.
+        few = dataclasses.replace(source, prefetch=2)
+        relay = make_relay(of=few, visibility_timeout=2.0, retry_limit=0)
+        assert eventually(lambda: relay.status()["messages"] > few.prefetch, SOON)
+        ingest.answer = OK
+        assert eventually(lambda: left(source) == 0, SOON)
+        assert eventually(lambda: relay.status()["held_messages"] == 0, SOON)
+        assert len(ingest.accepted) > few.prefetch
+    assert eventually(lambda: set(ingest.names) == set(GOOD), SOON)
 
 
 def test_what_has_no_room_for_long_comes_again(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -10,6 +11,9 @@ import pytest
 
 from datalyr_core.broker import message as wire
 from datalyr_core.broker.intake import Source, body_of, opened
+from datalyr_core.relay import consumer
+from tests.relay.conftest import MakeRelay
+from tests.support.ingest import SILENCE, IngestServer
 from tests.support.relays import event, publish, publish_raw
 from tests.support.waiting import eventually
 
@@ -69,6 +73,61 @@ def test_what_another_connection_held_is_restored_by_its_tags(source: Source, cl
         (tag,) = client.hkeys(f"{source.queue}.unacked")
         intake.restore([tag.decode()])
         assert client.llen(source.queue) == 1
+
+
+def test_what_another_relay_has_by_now_is_left_to_it(
+    redis_url: str,
+    source: Source,
+    client: Any,
+    make_relay: MakeRelay,
+    ingest: IngestServer,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(consumer, "backoff", lambda failures, jitter: 0.1)
+    ingest.answer = SILENCE
+    client.execute_command("ACL", "SETUSER", "late", "on", ">hush", "~*", "+@all")
+    url = redis_url.replace("//", "//late:hush@")
+    publish(source, "one")
+    relay = make_relay(of=dataclasses.replace(source, url=url), broker=url, visibility_timeout=4.0)
+    assert eventually(lambda: relay.status()["messages"] == 1, 30)
+    came = time.monotonic()
+    client.execute_command("ACL", "SETUSER", "late", "off")
+    client.execute_command("CLIENT", "KILL", "USER", "late")
+
+    def asked() -> list[str]:
+        return [each.body["event"] for each in ingest.requests]
+
+    assert eventually(lambda: time.monotonic() > came + 4.0, 30)
+    taken: list[Any] = []
+    with opened(source) as other:
+        other.consume(taken.append, lambda message, problem: None)
+        assert eventually(lambda: other.drain(0.05) or taken, 30)
+        other.cancel()
+        client.execute_command("ACL", "SETUSER", "late", "on")
+        assert eventually(lambda: relay.status()["connected"], 30)
+        publish(source, "two")
+        assert eventually(lambda: "two" in asked(), 30)
+        assert asked() == ["one", "two"]
+        taken[0].ack()
+
+
+def test_a_redis_that_refuses_what_is_asked_is_asked_ever_less_often(
+    redis_url: str,
+    source: Source,
+    client: Any,
+    make_relay: MakeRelay,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    client.execute_command("ACL", "SETUSER", "bare", "on", ">hush", "~*", "+@all", "-eval")
+    url = redis_url.replace("//", "//bare:hush@")
+    make_relay(of=dataclasses.replace(source, url=url), broker=url)
+
+    def lost() -> list[float]:
+        return [each.created for each in caplog.records if "is not there" in each.getMessage()]
+
+    assert eventually(lambda: len(lost()) == 4, 60)
+    assert lost()[3] - lost()[2] > 1.5
+    assert "hush" not in caplog.text
 
 
 def test_a_celery_in_the_same_database_keeps_what_it_holds(source: Source, client: Any) -> None:
