@@ -46,6 +46,28 @@ Answer = Reply | TransportError
 Lease = tuple[Sequence[Entry], int]
 
 
+class Bell(threading.Condition):
+    """A condition that can be notified in the middle of being notified.
+
+    A finalizer that tracks does so, and a signal's handler, in the thread that holds the lock.
+    """
+
+    _ringing = _again = False
+
+    def notify_all(self) -> None:
+        """Wake everybody who waits."""
+        self._again = True
+        if self._ringing:
+            return
+        self._ringing = True
+        try:
+            while self._again:
+                self._again = False
+                super().notify_all()
+        finally:
+            self._ringing = False
+
+
 class Dispatcher:
     """Hand out events and settle them."""
 
@@ -60,8 +82,8 @@ class Dispatcher:
         self._hooks = hooks
         # Re-entrant: a finalizer that tracks may run while this very thread holds it.
         self._lock = threading.RLock()
-        self._cond = threading.Condition(self._lock)
-        self._room = threading.Condition(self._lock)  # of those who wait to put more in
+        self._cond = Bell(self._lock)
+        self._room = Bell(self._lock)  # of those who wait to put more in
         self._open = True  # until the client is closed or the process ends
         self._gate = Gate()
         self._sending: dict[int, float] = {}  # since when each lease is, by its first entry
@@ -129,6 +151,18 @@ class Dispatcher:
         """Count accepted events that are given up."""
         with self._cond:
             self.lost += count
+
+    def abandon(self) -> tuple[Sequence[Entry], int]:
+        """Give up everything, and count it: who finds nothing left also finds it counted.
+
+        Returns:
+            What is lost, and how many events stay in the outbox for others.
+        """
+        with self._cond:
+            before = self._outbox.kept
+            left = self._outbox.abandon()
+            self.lost += len(left)
+            return left, self._outbox.kept - before
 
     def wait_for_room(self, seconds: float | None) -> None:
         """Wait until the outbox has room for a good many events, if it has none.

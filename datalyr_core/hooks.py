@@ -121,17 +121,20 @@ class Hooks:
         if self._config.on_drop is None:
             return
         if (drops := self._telling.get()) is not None:  # the hook has led to another drop
-            # One that tracks while the queue is full would hear of itself for ever.
-            if reason not in _BY_TRACKING:
+            # One that tracks while the queue is full, or when the time of an exit is over, would
+            # hear of itself for ever.
+            again = reason is drops[0][1] is DropReason.CLOSE_TIMEOUT
+            if reason not in _BY_TRACKING and not again:
                 drops.append((list(events), reason))
             return
         drops = [(list(events), reason)]
-        try:
-            with self._telling.set_to(drops):
-                while drops:
-                    self._config.on_drop(*drops.pop(0))
-        except Exception:
-            logger.exception("on_drop raised")
+        with self._telling.set_to(drops):
+            while drops:
+                try:
+                    self._config.on_drop(*drops[0])
+                except Exception:
+                    logger.exception("on_drop raised")
+                del drops[0]
 
     def warn_once(
         self, message: str, level: int = logging.WARNING, *, kind: str | None = None

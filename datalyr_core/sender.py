@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -52,9 +54,10 @@ class Sender:
         self._threads: set[threading.Thread] = set()
         # Re-entrant: a finalizer that tracks may run while this very thread holds them.
         self._starting = threading.RLock()  # held while threads are counted and one is added
-        self._ending = threading.RLock()  # held while the rest is given up and counted
-        self._telling: set[int] = set()  # threads that say what they have given up
+        self._ending = threading.RLock()  # held for a moment; no other is taken meanwhile
+        self._telling: Counter[int] = Counter()  # threads that say what they have given up
         self._told = threading.Condition(self._ending)
+        self._putting: dict[int, list[Entry]] = {}  # what made room meanwhile, by thread
         self._lost_before: int | None = None  # when the client was closed
         self._finishing = 0  # threads that deliver before the exit
         self._finishing_since = 0.0
@@ -79,9 +82,20 @@ class Sender:
 
     def put(self, body: bytes) -> bool:
         """Take an event; False if it was dropped at once."""
-        evicted = self._outbox.put(body)
-        if evicted:
-            self._give_up(evicted, DropReason.QUEUE_OVERFLOW, "the queue is full")
+        thread = threading.get_ident()
+        if (within := self._putting.get(thread)) is not None:
+            # A finalizer or a signal's handler, in the middle of this very thread's `put`, which
+            # does the rest: that takes locks that others hold while they wait for the outbox.
+            evicted = self._outbox.put(body)
+            within.extend(evicted)
+            return not evicted or evicted[-1].body is not body
+        self._putting[thread] = within = []
+        try:
+            evicted = self._outbox.put(body)
+        finally:
+            del self._putting[thread]
+        if evicted or within:
+            self._give_up([*within, *evicted], DropReason.QUEUE_OVERFLOW, "the queue is full")
         if self._stopping:  # closed between the caller's check and now
             self._give_up_all(DropReason.CLOSED, "the client is closed")
             return self._outbox.kept > 0
@@ -185,9 +199,9 @@ class Sender:
             self._give_up_rest(
                 f"the process ends and {self._config.destination} did not take them in time"
             )
-            self._let_others_tell()
         else:
             self._outbox.tend()  # the thread that settled the last one may never come to it
+        self._let_others_tell()
 
     @contextmanager
     def _exit_time_running(self) -> Iterator[float]:
@@ -233,6 +247,7 @@ class Sender:
         """Have a whole pass made; False if the deadline came first."""
         number = self._dispatcher.want_pass(hurry=hurry)
         own = threading.current_thread() in self._threads  # a hook that closes the client
+        own = own or sys.is_finalizing()  # what is left of others never runs again
         if own or not (self._threads or self._add_thread(most=1)):
             return self._help(number, deadline)
         self._hasten()
@@ -265,13 +280,11 @@ class Sender:
         self._give_up_all(DropReason.CLOSE_TIMEOUT, f"{why}; {{left}}")
 
     def _give_up_all(self, reason: DropReason, why: str) -> None:
-        with self._ending:  # who finds nothing left also finds it counted
-            before = self._outbox.kept
-            left = self._outbox.abandon()
-            kept = self._outbox.kept - before
-            self._dispatcher.lose(len(left))
-            self._telling.add(threading.get_ident())
+        # Before anything is given up: who finds nothing left also finds that somebody tells of it.
+        with self._ending:
+            self._telling[threading.get_ident()] += 1
         try:
+            left, kept = self._dispatcher.abandon()
             self._dispatcher.give_back_set_aside()
             self._outbox.tend()
             if left:
@@ -281,14 +294,15 @@ class Sender:
                 self._hooks.warn_once(why.format(left=stay), kind=why)
         finally:
             with self._ending:
-                self._telling.discard(threading.get_ident())
+                self._telling[threading.get_ident()] -= 1  # a hook may lead to another end
+                self._telling += Counter()  # without those that are through
                 self._told.notify_all()
 
     def _let_others_tell(self) -> None:
         """Wait a moment for threads that say what they have given up: the process ends."""
         own = {threading.get_ident()}
         with self._ending:
-            self._told.wait_for(lambda: not self._telling - own, LAST_WORDS)
+            self._told.wait_for(lambda: not self._telling.keys() - own, LAST_WORDS)
 
     def _give_up(self, entries: Sequence[Entry], reason: DropReason, why: str) -> None:
         self._dispatcher.lose(len(entries))

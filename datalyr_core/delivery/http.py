@@ -188,9 +188,11 @@ class _Pool:
             response.close()
 
     def close(self) -> None:
+        # First, and all at once: the pool closes one after the other, and does not know those
+        # that are being made.
+        self._network.close()
         if self._made is not None:
             self._made.close()
-        self._network.close()  # also what the pool does not know yet, or no longer
 
 
 class _Client:

@@ -6,8 +6,8 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from itertools import chain, zip_longest
 from typing import Any, TypeVar
 from weakref import WeakSet
@@ -18,7 +18,8 @@ from datalyr_core.per_thread import PerThread
 
 T = TypeVar("T")
 
-AWAKE = 0.5  # seconds for a thread to notice the end of its connection
+AWAKE = 0.5  # seconds for threads to notice the end of their connections
+_CLOSED = "the client is closed"
 
 # When a thread gives up the request that it has under way, on the monotonic clock.
 give_up_at: PerThread[float] = PerThread()
@@ -51,9 +52,14 @@ class TimedBackend(httpcore.NetworkBackend):
         Nothing is connected after that.
         """
         self._closed = True
+        found: list[_TimedStream] = []
         while self._open:
             with suppress(RuntimeError, KeyError):  # others come or go this very moment
-                self._open.pop().close()
+                found.append(self._open.pop())
+        busy = [stream for stream in found if not stream.end()]
+        until = time.monotonic() + AWAKE  # for all of them together
+        for stream in busy:
+            stream.close_within(until - time.monotonic())
 
     def connect_tcp(
         self, host: str, port: int, timeout: float | None = None, *args: Any, **options: Any
@@ -64,6 +70,8 @@ class TimedBackend(httpcore.NetworkBackend):
             httpcore.ConnectError: The name has no address, or each refused; or it was closed.
             httpcore.ConnectTimeout: The last of them did not answer in time.
         """
+        if self._closed:
+            raise httpcore.ConnectError(_CLOSED)
         addresses = self._addresses(host, port)
         while True:
             family, address = addresses.pop(0)
@@ -86,7 +94,7 @@ class TimedBackend(httpcore.NetworkBackend):
         self._open.add(stream)
         if self._closed:
             stream.close()
-            raise httpcore.ConnectError("the client is closed")
+            raise httpcore.ConnectError(_CLOSED)
         return stream
 
     def _addresses(self, host: str, port: int) -> list[tuple[int, str]]:
@@ -113,6 +121,10 @@ class _TimedStream(httpcore.NetworkStream):
         self._backend = backend
         self._at_work = threading.Lock()
         self._closed = False
+        # Held while the descriptor is told to end, so that nobody closes it at that moment and
+        # the number becomes somebody else's. Re-entrant: a finalizer may close the client.
+        self._at_descriptor = threading.RLock()
+        self._twin: socket.socket | None = None  # of the socket, while TLS has taken it away
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         return self._step(self._real.read, max_bytes, _left(timeout))
@@ -127,27 +139,48 @@ class _TimedStream(httpcore.NetworkStream):
         number is somebody else's, it waits for what is theirs. The end of the connection wakes
         it; if that takes a while, it closes the connection itself.
         """
+        was_closed = self._closed
+        if not self.end() and not was_closed:
+            self.close_within(AWAKE)
+
+    def end(self) -> bool:
+        """Close the connection if no thread is at work on it, else end it, which wakes that one.
+
+        Returns:
+            Whether it is closed.
+        """
         self._closed = True
-        idle = self._at_work.acquire(blocking=False)
-        if not idle:
-            # Not TLS's own, which would take its state away from that thread.
-            with suppress(OSError):
-                socket.socket.shutdown(self._real.get_extra_info("socket"), socket.SHUT_RDWR)
-            idle = self._at_work.acquire(timeout=AWAKE)
-        if idle:
+        if self._at_work.acquire(blocking=False):
             try:
-                self._real.close()
+                self._close_descriptor()
+            finally:
+                self._at_work.release()
+            return True
+        with self._at_descriptor, suppress(OSError):
+            # Not TLS's own, which would take its state away from that thread.
+            found = self._twin or self._real.get_extra_info("socket")
+            socket.socket.shutdown(found, socket.SHUT_RDWR)
+        return False
+
+    def close_within(self, seconds: float) -> None:
+        """Close the connection once its thread has noticed the end, unless that takes longer."""
+        if self._at_work.acquire(timeout=max(seconds, 0.0)):
+            try:
+                self._close_descriptor()
             finally:
                 self._at_work.release()
 
+    def _close_descriptor(self) -> None:
+        with self._at_descriptor:
+            self._real.close()
+
     def _step(self, step: Callable[..., T], *arguments: Any) -> T:
-        self._at_work.acquire()
         try:
-            return step(*arguments)
+            with self._at_work:
+                return step(*arguments)
         finally:
-            self._at_work.release()
             if self._closed:
-                self._real.close()
+                self._close_descriptor()
 
     def start_tls(
         self,
@@ -155,8 +188,27 @@ class _TimedStream(httpcore.NetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,
     ) -> httpcore.NetworkStream:
-        real = self._step(self._real.start_tls, ssl_context, server_hostname, _left(timeout))
+        with self._within_reach():
+            real = self._step(self._real.start_tls, ssl_context, server_hostname, _left(timeout))
         return self._backend.watched(_TimedStream(real, self._backend))
+
+    @contextmanager
+    def _within_reach(self) -> Iterator[None]:
+        """Keep hold of the connection during the handshake, which takes the socket away.
+
+        The handshake within another connection over TLS leaves it where it is.
+        """
+        found = self._real.get_extra_info("socket")
+        if not isinstance(found, ssl.SSLSocket):
+            with suppress(OSError):  # no descriptor is free; the handshake may need none
+                self._twin = found.dup()
+        try:
+            yield
+        finally:
+            with self._at_descriptor:
+                twin, self._twin = self._twin, None
+                if twin is not None:
+                    twin.close()
 
     def get_extra_info(self, info: str) -> Any:
         return self._real.get_extra_info(info)

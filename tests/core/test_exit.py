@@ -225,6 +225,49 @@ READY = "print('ready', flush=True)\n"
 WAIT = "import time\nwhile True:\n    time.sleep(0.05)\n"
 
 
+def test_a_hook_that_tracks_what_is_lost_ends(scripts: Scripts, ingest: IngestServer) -> None:
+    """It would be told of that in turn, for ever."""
+    ingest.refuse()
+    ended = scripts.run(
+        """
+        from datalyr_core import Datalyr
+        def on_drop(events, reason):
+            print(reason, *(each.event for each in events), flush=True)
+            client.track("u", "Lost something")
+        client = Datalyr.from_env(on_drop=on_drop)
+        client.track("u", "E")
+        """,
+        exit_timeout=0.5,
+    )
+    assert (ended.code, ended.out) == (0, "close_timeout E\n")
+
+
+@pytest.mark.parametrize("prelude", ["", NO_THREADS], ids=["threads", "no threads"])
+def test_what_is_tracked_when_the_exit_is_over_is_delivered_at_once(
+    prelude: str, scripts: Scripts, ingest: IngestServer
+) -> None:
+    """Threads of before are there by name alone."""
+    ended = scripts.run(
+        prelude
+        + TRACK
+        + textwrap.dedent(
+            """
+            class Late:
+                def __init__(self):
+                    self.client = client
+                def __del__(self):
+                    self.client.track("u", "late")
+            late = Late()
+            late.itself = late
+            """
+        ),
+        exit_timeout=30,
+    )
+    assert (ended.code, ended.err) == (0, "")
+    assert ingest.names == ["E", "late"]
+    assert ended.took < 20
+
+
 def terminated(scripts: Scripts, source: str, **options: object) -> tuple[int, str, str]:
     with scripts.started(source, **options) as process:
         assert process.stdout is not None

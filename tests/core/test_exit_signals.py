@@ -267,3 +267,87 @@ def test_a_thread_that_comes_last_lets_another_tell_what_is_lost() -> None:
     assert told == ["close_timeout"]
     first.join(20)
     client.close()
+
+
+def test_a_thread_that_finds_nothing_left_lets_another_tell_what_is_lost() -> None:
+    told: list[str] = []
+    asked, may_tell = threading.Event(), threading.Event()
+
+    def on_drop(events: object, reason: str) -> None:
+        asked.set()
+        assert may_tell.wait(20)
+        told.append(reason)
+
+    class Silent:
+        def send(self, body: bytes) -> Reply:
+            assert may_tell.wait(20)
+            return Reply(503)
+
+    client = Datalyr("dk_test", transport=Silent(), on_drop=on_drop, exit_timeout=20)
+    client.track("u", "E")
+    first = threading.Thread(target=client._sender.finish, args=(time.monotonic(),))
+    first.start()  # its time is over
+    assert asked.wait(20)
+    threading.Timer(0.2, may_tell.set).start()
+    client._sender.finish(time.monotonic() + 20)  # that of this one is not
+    assert told == ["close_timeout"]
+    first.join(20)
+    client.close()
+
+
+def test_a_hook_that_tracks_while_it_tells_is_waited_for_all_the_same() -> None:
+    told: list[str] = []
+    tracked, may_tell = threading.Event(), threading.Event()
+
+    def on_drop(events: object, reason: str) -> None:
+        client.track("u", "Lost something")  # which is given up at once
+        tracked.set()
+        assert may_tell.wait(20)
+        told.append(reason)
+
+    class Silent:
+        def send(self, body: bytes) -> Reply:
+            assert may_tell.wait(20)
+            return Reply(503)
+
+    client = Datalyr("dk_test", transport=Silent(), on_drop=on_drop, exit_timeout=0)
+    client.track("u", "E")
+    first = threading.Thread(target=client._sender.finish, args=(time.monotonic(),))
+    first.start()
+    assert tracked.wait(20)
+    threading.Timer(0.2, may_tell.set).start()
+    client._sender.finish(time.monotonic())
+    assert told == ["close_timeout"]
+    first.join(20)
+    client.close()
+
+
+def test_an_exit_does_not_wait_for_a_finalizer_that_waits_for_it() -> None:
+    """It tracks in the middle of a decision, whose lock the exit needs to give up the rest."""
+
+    class Silent:
+        def send(self, body: bytes) -> Reply:
+            assert over.wait(20)
+            return Reply(503)
+
+    over = threading.Event()
+    client = Datalyr("dk_test", transport=Silent(), exit_timeout=0)
+    client.track("u", "E")
+    sender = client._sender
+    sender._exiting = True
+
+    def is_ending() -> bool:
+        if free := sender._ending.acquire(blocking=False):
+            sender._ending.release()
+        return not free
+
+    with sender._dispatcher._lock:  # as a thread that decides
+        give_up = threading.Thread(target=sender._give_up_rest, args=("it is over",), daemon=True)
+        give_up.start()
+        eventually(is_ending, 0.5)
+        assert sender._ending.acquire(timeout=20), "each waits for the other"
+        sender._ending.release()
+    over.set()
+    give_up.join(20)
+    assert not give_up.is_alive()
+    client.close()

@@ -1,10 +1,21 @@
-"""Finalizers run in whatever thread, between any two steps, also of ours."""
+"""Finalizers run in whatever thread, between any two steps, also of ours; so do signal handlers."""
 
 from __future__ import annotations
 
+import sys
+import threading
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
 import pytest
 
+from datalyr_core import Datalyr, Reply
+from datalyr_core.dispatcher import Bell
+from datalyr_core.outbox.base import Entry
+from datalyr_core.outbox.memory import MemoryOutbox
 from tests.support.scripts import Scripts
+from tests.support.waiting import eventually
 
 SCRIPT = """
 import gc, logging, random, sys, threading
@@ -71,3 +82,131 @@ def test_finalizers_that_track_log_and_flush_in_the_middle_of_everything(
 ) -> None:
     ended = scripts.run(SCRIPT.replace("MORE", more).replace("TIMEOUT", timeout))
     assert (ended.code, ended.out, ended.err) == (0, "ok\n", "")
+
+
+class InterruptedOutbox(MemoryOutbox):
+    """An outbox that is interrupted while it takes an event in."""
+
+    def put(self, body: bytes) -> list[Entry]:
+        with self._lock:
+            evicted = super().put(body)
+            self.__class__ = MemoryOutbox  # type: ignore[assignment]  # once
+            interrupt()
+            return evicted
+
+
+def interrupt() -> None:
+    """Be what a test says."""
+
+
+def test_tracking_in_the_middle_of_tracking_waits_for_no_other_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The other thread decides, which holds a lock, and wants the outbox for that."""
+    answers, sending = threading.Event(), threading.Semaphore(0)
+
+    class Waiting:
+        def send(self, body: bytes) -> Reply:
+            sending.release()
+            assert answers.wait(20)
+            return Reply(200)
+
+    client = Datalyr("dk_test", transport=Waiting(), flush_at=1)
+    lock = client._sender._dispatcher._lock
+
+    def is_held() -> bool:
+        if free := lock.acquire(blocking=False):
+            lock.release()
+        return not free
+
+    def handler() -> None:
+        answers.set()
+        assert eventually(is_held, 20)
+        client.track("u", "Handler")
+
+    client.track("u", "First")
+    assert sending.acquire(timeout=20)
+    client._sender._threads.add(threading.Thread())  # another one, which rests
+    client._sender._dispatcher._resting += 1
+    monkeypatch.setattr(sys.modules[__name__], "interrupt", handler)
+    client._outbox.__class__ = InterruptedOutbox
+    thread = threading.Thread(target=client.track, args=("u", "Second"), daemon=True)
+    thread.start()
+    thread.join(20)
+    assert not thread.is_alive()
+    assert eventually(lambda: client.stats.delivered == 3, 20)
+    client.close()
+
+
+def test_what_makes_room_in_the_middle_of_tracking_is_told_of(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told: list[str] = []
+    client = Datalyr(
+        "dk_test",
+        transport=Refusing(),
+        max_queue_size=100,
+        on_drop=lambda events, reason: told.extend(each.event for each in events),
+    )
+    for number in range(100):
+        client.track("u", f"{number}")
+    monkeypatch.setattr(
+        sys.modules[__name__], "interrupt", lambda: client.track("u", "Handler") and None
+    )
+    client._outbox.__class__ = InterruptedOutbox
+    client.track("u", "Outer")
+    assert sorted(told) == ["0", "1"]
+    assert client.stats.dropped == {"queue_overflow": 2}
+    client.close(0)
+
+
+class Refusing:
+    def send(self, body: bytes) -> Reply:
+        return Reply(503)
+
+
+def rung(bell: threading.Condition, at: int) -> bool:
+    """Ring a bell, and again before a line of that; tell whether there was such a line."""
+    left = at
+
+    def line(frame: FrameType, event: str, argument: Any) -> Callable[..., Any]:
+        nonlocal left
+        if event == "line" and frame.f_code.co_name == "notify":
+            left -= 1
+            if left == 0:
+                bell.notify_all()
+        return line
+
+    before = sys.gettrace()
+    sys.settrace(line)
+    try:
+        bell.notify_all()
+    finally:
+        sys.settrace(before)
+    return left <= 0
+
+
+def test_a_bell_may_ring_in_the_middle_of_its_ringing() -> None:
+    """`threading.Condition` raises IndexError then."""
+    at = 0
+    more = True
+    while more:
+        at += 1
+        bell = Bell(threading.RLock())
+        woken = threading.Semaphore(0)
+
+        def wait(bell: Bell = bell, woken: threading.Semaphore = woken) -> None:
+            with bell:
+                bell.wait(20)
+                woken.release()
+
+        threads = [threading.Thread(target=wait) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        assert eventually(lambda b=bell: len(b._waiters) == 3)
+        with bell:
+            more = rung(bell, at)
+        for thread in threads:
+            thread.join(20)
+        assert all(woken.acquire(blocking=False) for _ in threads)
+    assert at > 5

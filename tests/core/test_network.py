@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -168,6 +169,65 @@ def test_a_connection_is_closed_that_the_pool_does_not_know_yet(ingest: IngestSe
     assert found.fileno() == -1
     with pytest.raises(httpcore.ConnectError, match="closed"):
         network_.connect_tcp(IPV4, ingest.port)
+
+
+def test_a_handshake_that_gets_no_answer_ends_with_the_transport(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """TLS has taken the socket away by then, so that nobody else can reach it."""
+    monkeypatch.setattr(network, "AWAKE", 20)
+    errors: list[TransportError] = []
+    with socket.create_server((IPV4, 0)) as listener:
+        host = f"https://{IPV4}:{listener.getsockname()[1]}/track"
+        transport = HttpTransport(Config(api_key="dk_test", host=host, timeout=60))
+
+        def send() -> None:
+            with pytest.raises(TransportError) as raised:
+                transport.send(b"{}")
+            errors.append(raised.value)
+
+        thread = threading.Thread(target=send, daemon=True)
+        thread.start()
+        connection, _ = listener.accept()
+        with connection:
+            assert connection.recv(1)  # the handshake has begun
+            begun = time.monotonic()
+            transport.close()
+            assert time.monotonic() - begun < 10
+            thread.join(20)
+            assert len(errors) == 1
+            while connection.recv(4096):  # and nobody holds its other end
+                pass
+
+
+def test_threads_that_go_on_delay_the_end_once_and_not_each_of_them(
+    ingest: IngestServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on = threading.Event()
+    backend = network.TimedBackend()
+    streams = [backend.connect_tcp(IPV4, ingest.port) for _ in range(8)]
+    found = [stream.get_extra_info("socket") for stream in streams]
+    at_work = threading.Barrier(9)
+
+    def wait(_: int, __: float | None) -> bytes:
+        at_work.wait(20)
+        go_on.wait(20)
+        return b""
+
+    for stream in streams:
+        monkeypatch.setattr(stream._real, "read", wait)
+    threads = [threading.Thread(target=stream.read, args=(1,)) for stream in streams]
+    for thread in threads:
+        thread.start()
+    at_work.wait(20)
+    begun = time.monotonic()
+    backend.close()
+    took = time.monotonic() - begun
+    go_on.set()
+    for thread in threads:
+        thread.join(20)
+    assert network.AWAKE <= took < 3 * network.AWAKE
+    assert [each.fileno() for each in found] == [-1] * 8
 
 
 def test_a_connection_whose_thread_goes_on_is_closed_by_that_thread(

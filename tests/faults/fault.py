@@ -11,11 +11,15 @@ from tests.faults.site import Breaking, Site, plain
 
 EVENTS = 200  # tracked while the fault lasts
 MOST_PER_MINUTE = 25  # sends in an outage, with the default options: passes of five, with waits
-MOST_MEMORY = 3_000_000  # bytes that a thousand small events take at most, with all that is kept
+MOST_HELD = 1000  # entries, in an hour in which more are tracked: the default `max_queue_size`
+MOST_MEMORY = 1_000_000  # bytes that a thousand small events take at most, with all that is kept
+# Sends and requests while the ingest is down: what was on its way on ten connections, each of
+# them perhaps dead before, a few passes, and what a minute may have.
+MOST_AT_FIRST = 40
 _CHANGES = "the ingest fails", "the ingest answers again"
 # A `track` waits for something if half of the calls take longer than SLOW µs and SLOWER times as
 # long as when the ingest is well, or one in a hundred takes SLOWEST: machines are busy too.
-SLOW, SLOWER, SLOWEST = 1_000, 5.0, 500_000
+SLOW, SLOWER, SLOWEST = 200, 3.0, 250_000
 
 
 @dataclass(frozen=True)
@@ -85,7 +89,7 @@ class Measured:
     tracked: int = 0
     arrived: int = 0  # different events
     again: int = 0  # arrivals of events that had arrived before
-    delivered: int = 0  # as the client counts
+    delivered: int = 0  # of these, as the client counts
     dropped: dict[str, int] = field(default_factory=dict)
     waiting: int = 0  # in the end
     sends: int = 0  # while the fault lasted
@@ -93,7 +97,8 @@ class Measured:
     seconds: float = 0.0  # how long the fault lasted
     at_once: int = 0  # sends at the same time, once the ingest counted as down
     lines: list[str] = field(default_factory=list)
-    held: int = 0  # entries at most
+    held: int = 0  # entries at most, while the fault lasted…
+    hour_held: int = 0  # …and in an hour of it
     peak: int = 0  # bytes that an hour took at most, above what there was before
     per_minute: float = 0.0  # sends in an hour of it
     busiest: int = 0  # sends in the busiest minute of it
@@ -121,7 +126,10 @@ def misses(goal: Goal, found: Measured) -> list[str]:
         f"{found.waiting} still wait": found.waiting == 0,
         f"{found.again} arrived again": goal.again or found.again == 0,
         f"log lines: {found.lines}": _are_lines_well(goal, found.lines),
+        f"{found.delivered} were delivered": found.delivered == goal.arrives,
         f"{found.held} entries were held": found.held <= EVENTS,
+        f"{found.hour_held} entries were held in an hour": found.hour_held <= MOST_HELD,
+        f"{found.sends} sends, {found.requests} requests": not goal.down or not _storms(found),
         f"{found.at_once} probes at once": not goal.down or found.at_once == 1,
         f"{found.busiest} sends in a minute": not goal.down or found.busiest <= goal.most,
         f"{found.peak} bytes were taken": found.peak <= MOST_MEMORY,
@@ -140,6 +148,11 @@ def _are_lines_well(goal: Goal, lines: list[str]) -> bool:
     return [_CHANGES[number % 2] in line for number, line in enumerate(lines)] == [True] * len(
         lines
     )
+
+
+def _storms(found: Measured) -> bool:
+    most = MOST_AT_FIRST + MOST_PER_MINUTE * found.seconds / 60
+    return max(found.sends, found.requests) > most
 
 
 def _slow(found: Measured) -> bool:

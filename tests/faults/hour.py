@@ -23,7 +23,7 @@ from datalyr_core.event import DropReason
 from datalyr_core.hooks import Hooks
 from datalyr_core.outbox.memory import MemoryOutbox
 from datalyr_core.sender import Sender
-from tests.faults.watching import LogLines
+from tests.faults.watching import LogLines, is_failure
 
 HOUR = 3600.0
 EPOCH = 1_780_000_000.0  # the date at which it begins
@@ -81,7 +81,8 @@ class Passed:
     """What came of some hours.
 
     Attributes:
-        sends, arrivals: When something was sent and was taken, in seconds since the beginning.
+        sends, failed, arrivals: When something was sent, was sent in vain for now and was taken,
+            in seconds since the beginning.
         held: How many entries there were at most.
         arrived: How many different events the ingest took.
         again: How many arrived after they had arrived before.
@@ -89,6 +90,7 @@ class Passed:
     """
 
     sends: list[float] = field(default_factory=list)
+    failed: list[float] = field(default_factory=list)
     arrivals: list[float] = field(default_factory=list)
     held: int = 0
     arrived: int = 0
@@ -106,7 +108,16 @@ class Passed:
 
     def busiest(self, begin: float, end: float) -> int:
         """How many sends the busiest minute of some time had."""
-        return max(Counter(moment // 60 for moment in self.between(begin, end)).values(), default=0)
+        return _busiest(self.between(begin, end))
+
+    @property
+    def busiest_in_vain(self) -> int:
+        """How many sends at most were in vain within a minute."""
+        return _busiest(self.failed)
+
+
+def _busiest(moments: list[float]) -> int:
+    return max(Counter(moment // 60 for moment in moments).values(), default=0)
 
 
 class _Simulated:
@@ -119,11 +130,15 @@ class _Simulated:
         self._took = set[int]()
 
     def send(self, body: bytes) -> Reply:
-        self._passed.sends.append(self._clock.now())
-        answer, took = self._ingest(self._clock.now())
+        begun = self._clock.now()
+        self._passed.sends.append(begun)
+        answer, took = self._ingest(begun)
         self._clock.pass_by(took)
+        if is_failure(answer):
+            self._passed.failed.append(begun)
         if isinstance(answer, TransportError):
-            raise answer
+            # A new one each time: what is raised again keeps the frames of every time before.
+            raise type(answer)(*answer.args)
         if answer.status < 300:
             known = hash(body)  # not the body: the memory that is measured is the client's
             self._passed.again += known in self._took

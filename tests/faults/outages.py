@@ -12,6 +12,7 @@ from tests.faults.hour import HOUR, WELL, Answered, Ingest, Passed, simulate, sp
 from tests.faults.sequences import two_minutes_of_five
 
 BEGIN = 60.0  # the ingest is well before, and has taken one event
+SETTLED = 90.0  # seconds after it in which all of what waited arrives; 60 may be asked for
 REST = 600.0  # how long it is well afterwards; half of that for what waits, then one more event
 QUEUE = 1000  # the default of `max_queue_size`
 
@@ -58,8 +59,8 @@ class Outage:
         return len(passed.between(BEGIN, self.end)) / self.hours / 60
 
     def busiest(self, passed: Passed) -> int:
-        """How many sends there were in the busiest minute; 0 if that says nothing of it."""
-        return passed.busiest(BEGIN, self.end) if self.down else 0
+        """How many sends there were in the busiest minute, or how many of them in vain."""
+        return passed.busiest(BEGIN, self.end) if self.down else passed.busiest_in_vain
 
     def settled(self, passed: Passed) -> float:
         """How many seconds after the outage the last of what waited had arrived."""
@@ -80,6 +81,7 @@ class Outage:
             f"{passed.waiting} still wait": passed.waiting == 0,
             f"{passed.again} arrived again": passed.again == 0,
             f"{passed.held} were held": passed.held <= QUEUE,
+            f"all had arrived after {self.settled(passed):.0f} s": self.settled(passed) <= SETTLED,
             f"{self.busiest(passed)} sends in a minute": self.busiest(passed) <= self.most,
             f"it failed {begun} times and was well {over} times": begun == over,
             f"{begun} changes": begun == self._changes,

@@ -36,6 +36,7 @@ class _Row:
     client: Datalyr
     watched: Watched
     found: Measured
+    before: int = 0  # events that were delivered before the fault
 
     def track(self, lasts: float) -> tuple[list[str], list[int]]:
         """Track events at an even pace; return their ids and what each took, in ns."""
@@ -54,6 +55,7 @@ class _Row:
         """Track while the ingest is broken; return the events' ids."""
         found, watched, requests = self.found, self.watched, len(self.site.ingest.requests)
         watched.forget()
+        self.before = self.client.stats.delivered
         begun = time.monotonic()
         ids, times = self.track(self.fault.lasts)
         if self.fault.goal.down:
@@ -76,6 +78,7 @@ class _Row:
         came = Counter(self.site.arrived)
         found.arrived = sum(came[each] > 0 for each in ids)
         found.again = sum(max(came[each] - 1, 0) for each in ids)
+        found.delivered = self.client.stats.delivered - self.before
         found.dropped, found.waiting = dict(self.client.stats.dropped), self.client.stats.waiting
 
 
@@ -111,7 +114,7 @@ def _let_an_hour_pass(hour: Ingest, found: Measured) -> None:
     passed = simulate(ingest, moments=moments, until=DOWN_FROM + HOUR + 600, memory=True)
     found.per_minute = len(passed.between(DOWN_FROM, DOWN_FROM + HOUR)) / 60
     found.busiest = passed.busiest(DOWN_FROM, DOWN_FROM + HOUR)
-    found.peak = passed.peak
+    found.peak, found.hour_held = passed.peak, passed.held
 
 
 def _as_here(fault: Fault, answer: Reply | TransportError, took: float) -> Ingest:

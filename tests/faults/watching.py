@@ -44,7 +44,7 @@ class Watched:
         finally:
             with self._lock:
                 self.in_flight -= 1
-                self.failed += _is_failure(answer)
+                self.failed += is_failure(answer)
                 self.answer, self.took = answer, time.monotonic() - begun
 
     def forget(self) -> None:
@@ -54,7 +54,8 @@ class Watched:
             self.most = self.in_flight
 
 
-def _is_failure(answer: Reply | TransportError) -> bool:
+def is_failure(answer: Reply | TransportError) -> bool:
+    """Tell whether an answer is none, or one that may go away by itself."""
     return isinstance(answer, TransportError) or outcome_of(answer.status) is Outcome.TRANSIENT
 
 

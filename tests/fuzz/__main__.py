@@ -19,6 +19,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from tests.fuzz.targets import TARGETS
+from tests.support.signals import interrupt_once
 
 CORPUS = Path(__file__).parent / "corpus"
 FOUND, UNUSABLE = 1, 2
@@ -59,6 +60,7 @@ def main() -> int:
         print(_LACKING, file=sys.stderr)
         return UNUSABLE
     names = list(TARGETS) if options.target == "all" else [options.target]
+    interrupt_once()  # the engine is another process, and is to end with this one
     columns = ("inputs", "seconds", "inputs/s", "edges", "corpus")
     print("target      {:>11} {:>8} {:>9} {:>6} {:>7}  findings".format(*columns), flush=True)
     results = []

@@ -127,6 +127,7 @@ def test_a_good_soak_is_good() -> None:
 
 def test_drops_are_accounted_for() -> None:
     story = Story()
+    story.played.faults.append(("refuse", 90.0, 100.0))
     story.tracks("w.0")
     story.says("dropped", "w.0", "close_timeout")
     story.tracks("w.1", opted_out=True, result="refused")
@@ -213,9 +214,59 @@ def test_a_refusal_that_a_relay_keeps_is_accounted_for() -> None:
     story = Story(broker="redis")
     story.tracks("w.0")
     story.played.dead.add("w.0")
+    story.played.faults.append(("reject", 110.0, 120.0))
     verdict = story.verdict()
     assert not verdict.problems
     assert verdict.dropped == {"dead_letter": 1}
+
+
+DROPS = ("close_timeout", "dead_letter", "max_flush_attempts", "permanent_client_error")
+
+
+@pytest.mark.parametrize("reason", [*DROPS, "queue_overflow"])
+def test_a_reason_is_no_excuse_in_good_health(reason: str) -> None:
+    story = Story()
+    story.played.faults += [("reject", 20.0, 50.0), ("refuse", 20.0, 50.0), ("hang", 110.0, 120.0)]
+    story.tracks("w.0")
+    if reason == "dead_letter":
+        story.played.dead.add("w.0")
+    else:
+        story.says("dropped", "w.0", reason, at=105.0)
+    told = f"w.0 was given up ({reason}), and nothing called for that"
+    assert story.verdict().problems == [told]
+
+
+@pytest.mark.parametrize(
+    ("reason", "fault"),
+    [("close_timeout", "hang"), ("queue_overflow", "slow"), ("permanent_client_error", "reject")],
+)
+def test_a_reason_counts_around_its_fault(reason: str, fault: str) -> None:
+    story = Story()
+    story.tracks("w.0")
+    story.says("dropped", "w.0", reason, at=105.0)
+    story.played.faults.append((fault, 104.0, 110.0))
+    assert not story.verdict().problems
+
+
+@pytest.mark.parametrize("reason", ["close_timeout", "queue_overflow", "max_flush_attempts"])
+def test_a_durable_outbox_gives_nothing_up_in_an_outage_either(reason: str) -> None:
+    story = Story(durable=True)
+    story.played.faults.append(("hang", 90.0, 110.0))
+    story.tracks("w.0")
+    story.says("dropped", "w.0", reason, at=105.0)
+    assert len(story.verdict().problems) == 1
+
+
+@pytest.mark.parametrize("reason", ["before_send", "closed", "consent", "validation_error"])
+def test_what_is_refused_without_need_is_told(reason: str) -> None:
+    story = Story()
+    story.tracks("w.0", result="refused")
+    story.says("dropped", "w.0", reason)
+    assert len(story.verdict().problems) == 1
+
+
+def test_a_soak_in_which_nothing_arrives_is_not_good() -> None:
+    assert judge(Played(MEMORY)).problems == ["nothing was delivered"]
 
 
 def spoil_lost(story: Story) -> None:

@@ -66,7 +66,8 @@ class RedisServer:
 
     def _begun(self, port: int) -> subprocess.Popen[bytes]:
         command = [str(redis_command()), "--port", str(port), "--bind", "127.0.0.1"]
-        process = subprocess.Popen(
+        # Known to `kill` from here on, also if the wait for its first answer is interrupted.
+        process = self._process = subprocess.Popen(
             [*command, "--save", "", *self._keeping, "--dir", str(self._folder)],
             stdout=subprocess.DEVNULL,
         )

@@ -70,8 +70,12 @@ class RelayProcess:
         given = {f"DATALYR_{name.upper()}": value for name, value in variables.items()}
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(command, env={**os.environ, **given}, stderr=log)
-        found = eventually(self._address, 40)
-        assert found, self.log
+        try:
+            found = eventually(self._address, 40)
+            assert found, self.log
+        except BaseException:  # interrupted, perhaps: nobody has it yet who would end it
+            self.kill()
+            raise
         self.url = found[1]
 
     @property

@@ -11,12 +11,13 @@ from pathlib import Path
 from tests.live.broker.run import Outcome, Plan, play
 from tests.support.rabbitmq import rabbitmq_command
 from tests.support.redis import redis_command
+from tests.support.signals import interrupt_once
 
 COLUMNS = ("accepted", "arrived", "duplicated", "missing", "dead", "left")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Play the brokers that are asked for; 1 if an event of any is missing."""
+    """Play the brokers that are asked for; 1 if an event of any is missing, 2 if interrupted."""
     parser = argparse.ArgumentParser("python -m tests.live.broker", description=__doc__)
     parser.add_argument("--events", type=int, default=100_000, metavar="N")
     parser.add_argument("--broker", choices=("redis", "rabbitmq"), help="both by default")
@@ -24,7 +25,12 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     brokers = [options.broker] if options.broker else ["redis", "rabbitmq"]
     print(f"{options.events:,} events of 4 producers through 2 relays, seed {options.seed}")
-    played = [_played(broker, options.events, options.seed) for broker in brokers]
+    interrupt_once()
+    try:
+        played = [_played(broker, options.events, options.seed) for broker in brokers]
+    except KeyboardInterrupt:
+        print("interrupted; everything that was started has been ended")
+        return 2
     return 0 if all(played) else 1
 
 

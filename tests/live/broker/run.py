@@ -74,16 +74,14 @@ def play(plan: Plan) -> Outcome:
         server = stack.enter_context(_broker(plan))
         ingest = stack.enter_context(CountingIngest())
         source = Source(server.url, "run.events", visibility_timeout=VISIBILITY)
-        relays = [_relay(plan, source, ingest) for _ in range(2)]
-        stack.callback(lambda: [relay.kill() for relay in relays])
-        producers = [_producer(plan, source, number) for number in range(PRODUCERS)]
-        stack.callback(lambda: [producer.kill() for producer in producers])
+        relays = [_relay(plan, source, ingest, stack) for _ in range(2)]
+        producers = [_producer(plan, source, number, stack) for number in range(PRODUCERS)]
 
         _until(plan, ingest, chance.uniform(0.15, 0.35))
         victim = chance.randrange(2)
         relays[victim].kill()
         plan.say(f"{len(ingest.arrived):,} arrived: relay {victim + 1} is killed with -9")
-        relays[victim] = _relay(plan, source, ingest)
+        relays[victim] = _relay(plan, source, ingest, stack)
         plan.say("…and there is a new one")
 
         _until(plan, ingest, chance.uniform(0.5, 0.7))
@@ -141,13 +139,15 @@ def _broker(plan: Plan) -> Iterator[Server]:
         rabbitmq.close()
 
 
-def _relay(plan: Plan, source: Source, ingest: CountingIngest) -> RelayProcess:
-    return RelayProcess(
+def _relay(plan: Plan, source: Source, ingest: CountingIngest, stack: ExitStack) -> RelayProcess:
+    relay = RelayProcess(
         source, ingest.url, plan.folder, "--visibility-timeout", str(VISIBILITY), timeout="5"
     )
+    stack.callback(relay.kill)
+    return relay
 
 
-def _producer(plan: Plan, source: Source, number: int) -> subprocess.Popen[str]:
+def _producer(plan: Plan, source: Source, number: int, stack: ExitStack) -> subprocess.Popen[str]:
     variables = {
         "DATALYR_API_KEY": "dk_test",
         "DATALYR_BROKER": source.url,
@@ -156,13 +156,20 @@ def _producer(plan: Plan, source: Source, number: int) -> subprocess.Popen[str]:
     count = plan.events // PRODUCERS + (number < plan.events % PRODUCERS)
     command = [sys.executable, "-m", "tests.live.broker.producer", f"{plan.seed}-{number}"]
     with (plan.folder / f"producer-{number}.log").open("wb") as log:
-        return subprocess.Popen(
+        producer = subprocess.Popen(
             [*command, str(count)],
             env={**os.environ, **variables},
             stdout=subprocess.PIPE,
             stderr=log,
             text=True,
         )
+    stack.callback(_kill, producer)
+    return producer
+
+
+def _kill(producer: subprocess.Popen[str]) -> None:
+    producer.kill()
+    producer.wait(30)
 
 
 def _until(plan: Plan, ingest: CountingIngest, share: float) -> None:

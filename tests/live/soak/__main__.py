@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import random
-import signal
 import sys
 from functools import partial
 from pathlib import Path
@@ -15,7 +14,7 @@ from tests.live.soak.playing import play
 from tests.live.soak.servers import SERVERS
 from tests.live.soak.table import table
 from tests.live.soak.verdict import judge
-from tests.support.signals import restore_interrupt
+from tests.support.signals import interrupt_once
 
 NAMES = [each.name for each in ARRANGEMENTS]
 
@@ -30,8 +29,7 @@ def main(arguments: list[str] | None = None) -> int:
     if options.plan:
         _show_plans(options.seed, options.minutes * 60, chosen)
         return 0
-    restore_interrupt()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # it, too, ends what was started
+    interrupt_once()
     try:
         return _play(options.seed, options.minutes * 60, chosen, options.keep)
     except KeyboardInterrupt:

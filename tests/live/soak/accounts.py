@@ -28,6 +28,7 @@ class Tracked:
         event_id: What `track` returned; "" if that was None, or if it did not return.
         refused: Whether it returned None.
         reason: Why it was dropped; "" if it was not.
+        dropped_at: When `on_drop` heard of that.
     """
 
     token: str
@@ -39,6 +40,7 @@ class Tracked:
     event_id: str = ""
     refused: bool = False
     reason: str = ""
+    dropped_at: float = 0.0
 
 
 class Accounts:
@@ -105,5 +107,6 @@ def _tracked(lines: Iterable[Line]) -> dict[str, Tracked]:
         elif kind in ("accepted", "refused", "dropped") and (each := tracked.get(what[0])):
             each.event_id = what[1] if kind == "accepted" else each.event_id
             each.refused = each.refused or kind == "refused"
-            each.reason = what[1] if kind == "dropped" else each.reason
+            if kind == "dropped":
+                each.reason, each.dropped_at = what[1], at
     return tracked

@@ -17,6 +17,7 @@ from tests.live.soak.played import Played
 QUIET = 15.0  # seconds of health after which an event waits no longer than for the next flush
 YOUNG = FLUSH_INTERVAL + 5.0  # seconds; what waits then is younger, on a busy machine too
 LATE = 1.0  # seconds by which the ingest may be late to note an arrival
+_NO_DROPS = {"", "delivered", "waiting", "crashed", "lost"}
 STEPPED = 50.0  # seconds that an event's time is off the truth where the wall clock is
 
 
@@ -24,6 +25,34 @@ def lost(accounts: Accounts) -> Iterator[str]:
     """Nothing that was accepted is gone without a word."""
     for each in accounts.of_fate("lost"):
         yield f"{each.token}, which {each.pid} had accepted"
+
+
+def delivers(accounts: Accounts) -> Iterator[str]:
+    """Something arrives; of nothing, nothing can be lost."""
+    if not accounts.arrived:
+        yield "nothing was delivered"
+
+
+def drops(accounts: Accounts) -> Iterator[str]:
+    """Nothing is given up that did not have to be, whatever reason is told."""
+    for each in accounts.tracked.values():
+        fate = accounts.fate(each) if accounts.is_accepted(each) else each.reason
+        if fate not in _NO_DROPS and not _had_to_be(accounts.played, each, fate):
+            yield f"{each.token} was given up ({fate}), and nothing called for that"
+
+
+def _had_to_be(played: Played, each: Tracked, fate: str) -> bool:
+    over = each.dropped_at or float("inf")  # nobody tells when a relay gives something up
+    match fate:
+        case "consent":
+            return each.opted_out
+        case "permanent_client_error" | "dead_letter":
+            rejects = (fault[1:] for fault in played.faults if fault[0] == "reject")
+            return any(began < over and each.at < end for began, end in rejects)
+        case "close_timeout" | "max_flush_attempts" | "queue_overflow":
+            # A durable outbox has room for all of a soak, and keeps what an exit leaves.
+            return not played.arrangement.durable and _was_ill(played, each.at - QUIET, over)
+    return False
 
 
 def crashes(accounts: Accounts) -> Iterator[str]:

@@ -62,20 +62,25 @@ class Conductor:
         self._played.offsets.append((time.monotonic(), step.what))
 
     def _kill(self, step: Step) -> None:
-        if pid := self._stage.victim(step.what):
-            self._played.kills[pid] = time.monotonic()
-            self._signal(step.what, pid, signal.SIGKILL)
+        pid, at = self._stage.victim(step.what), time.monotonic()
+        # What one has lost that had ended by itself is not to be excused.
+        if pid and self._signal(step.what, pid, signal.SIGKILL):
+            self._played.kills[pid] = at
 
     def _terminate(self, step: Step) -> None:
         if pid := self._stage.victim(step.what):
             self._played.ends.append(time.monotonic())
             self._signal(step.what, pid, signal.SIGTERM)
 
-    def _signal(self, role: str, pid: int, signum: int) -> None:
+    def _signal(self, role: str, pid: int, signum: int) -> bool:
+        """Send a signal; False if the process had gone."""
+        found = False
         with suppress(ProcessLookupError):
             os.kill(pid, signum)
+            found = True
         if role == "relay":  # the others have a master that starts a new one
             self._stage.begin_relay()
+        return found
 
     def _restart_broker(self, step: Step) -> None:
         self._begin(self._stage.restart_broker)

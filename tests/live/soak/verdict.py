@@ -10,7 +10,9 @@ from tests.live.soak.accounts import Accounts
 from tests.live.soak.played import Played
 
 CHECKS = (
+    checks.delivers,
     checks.lost,
+    checks.drops,
     checks.crashes,
     checks.identities,
     checks.repeats,
