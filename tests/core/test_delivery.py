@@ -98,11 +98,11 @@ def test_flush_during_an_automatic_pass_waits_for_what_is_in_flight(
 def test_flush_and_close_wake_a_thread_that_waits_for_more(
     make_client: MakeClient, ingest: IngestServer
 ) -> None:
-    client = make_client(flush_at=1000, flush_interval=3600)
-    for wait in (client.flush, client.close):
+    for wait in (Datalyr.flush, Datalyr.close):
+        client = make_client(flush_at=1000, flush_interval=3600)
         track(client, 3)
         assert not eventually(lambda: ingest.in_flight, 0.1)
-        assert wait(timeout=20)
+        assert wait(client, timeout=20)
     assert len(ingest.accepted) == 6
 
 

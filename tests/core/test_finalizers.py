@@ -210,3 +210,22 @@ def test_a_bell_may_ring_in_the_middle_of_its_ringing() -> None:
             thread.join(20)
         assert all(woken.acquire(blocking=False) for _ in threads)
     assert at > 5
+
+
+def test_a_bell_that_rings_while_it_rings_rings_again() -> None:
+    bell = Bell(threading.RLock())
+    rung: list[int] = []
+
+    class Waiter:
+        """Have a handler come in the very moment that a thread is woken."""
+
+        def release(self) -> None:
+            rung.append(len(rung))
+            if len(rung) == 1:
+                bell._waiters.append(Waiter())  # type: ignore[attr-defined]
+                bell.notify_all()
+
+    with bell:
+        bell._waiters.append(Waiter())  # type: ignore[attr-defined]
+        bell.notify_all()
+    assert rung == [0, 1]

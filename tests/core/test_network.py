@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator
@@ -246,3 +247,27 @@ def test_a_connection_whose_thread_goes_on_is_closed_by_that_thread(
     monkeypatch.setattr(stream._real, "read", wait)
     assert stream.read(1) == b""
     assert found.fileno() == -1
+
+
+def test_a_handshake_within_another_connection_over_tls_keeps_no_twin() -> None:
+    """As to an ingest behind a proxy that is spoken to over TLS itself."""
+    near, far = socket.socketpair()
+    outer = ssl.create_default_context().wrap_socket(
+        near, server_hostname="proxy", do_handshake_on_connect=False
+    )
+    twins: list[object] = []
+
+    class Outer(httpcore.NetworkStream):
+        def get_extra_info(self, info: str) -> Any:
+            return outer
+
+        def start_tls(self, *_: Any) -> httpcore.NetworkStream:
+            twins.append(stream._twin)
+            return self
+
+    backend = network.TimedBackend()
+    stream = network._TimedStream(Outer(), backend)
+    stream.start_tls(ssl.create_default_context())
+    assert twins == [None]
+    outer.close()
+    far.close()
