@@ -9,7 +9,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from copy import copy
 from types import TracebackType
 from typing import Any, Self, Unpack
@@ -123,7 +123,8 @@ class Datalyr(ClientVerbs):
             timeout: Seconds to wait at most.
 
         Returns:
-            True when everything was delivered.
+            True when everything was delivered. False, at once, within a signal's handler that
+            has interrupted `track`.
         """
         self._notice_fork()
         seconds = self._seconds("flush", timeout, None)
@@ -159,9 +160,15 @@ class Datalyr(ClientVerbs):
             timeout: Seconds; the option `close_timeout` by default.
 
         Returns:
-            True when everything was delivered.
+            True when everything was delivered. False, at once, within a signal's handler that
+            has interrupted `track`: it closes in another thread then.
         """
         self._notice_fork()
+        if self._sender.is_putting:
+            # Another thread can wait. Where none can start, the end of the process delivers.
+            with suppress(RuntimeError):
+                threading.Thread(target=self.close, args=(timeout,), name="datalyr-close").start()
+            return False
         seconds = self._seconds("close", timeout, self.config.close_timeout)
         self._closed = True
         sender = self._sender

@@ -130,6 +130,15 @@ class Sender:
 
     # Waiting for delivery
 
+    @property
+    def is_putting(self) -> bool:
+        """Tell whether this thread is in the middle of `put`.
+
+        That is, whether a signal's handler or a finalizer asks. It must wait for no delivery:
+        whoever delivers waits for the locks that this thread holds.
+        """
+        return threading.get_ident() in self._putting
+
     def flush(self, timeout: float | None) -> bool:
         """Wait until all is delivered or dropped, or a whole pass delivers nothing.
 
@@ -139,6 +148,8 @@ class Sender:
         Returns:
             True when everything was delivered.
         """
+        if self.is_putting:
+            return False
         deadline = None if timeout is None else self._clock.now() + timeout
         lost = self._dispatcher.lost
         with self._dispatcher.waiting():
@@ -152,6 +163,8 @@ class Sender:
 
     def drain(self, timeout: float | None) -> bool:
         """Do as `flush`, and deliver also what others left in the outbox."""
+        if self.is_putting:
+            return False
         end = None if timeout is None else self._clock.now() + timeout
         lost, fruitless = self._dispatcher.lost, 0
         while self._outbox.take_over() or self._dispatcher.unfinished():

@@ -46,7 +46,11 @@ def add_parser(commands: Commands) -> None:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add = parser.add_argument
+    _add_arguments(parser.add_argument)
+    parser.set_defaults(run=_relay)
+
+
+def _add_arguments(add: Callable[..., Any]) -> None:
     add("--broker", metavar="URL", help="where to take them from; also DATALYR_BROKER")
     add("--queue", metavar="NAME", help="the queue; also DATALYR_BROKER_QUEUE")
     add("--host", metavar="URL", help="where to send them; also DATALYR_HOST")
@@ -68,7 +72,6 @@ def add_parser(commands: Commands) -> None:
     add("--status-host", metavar="ADDRESS", default="127.0.0.1", help="default: 127.0.0.1")
     add("--redrive", action="store_true", help="move the dead letters back, and end")
     add("--limit", metavar="N", type=_whole(1, 10**9), help="how many dead letters at most")
-    parser.set_defaults(run=_relay)
 
 
 def _relay(options: argparse.Namespace) -> int:

@@ -6,6 +6,8 @@ import signal
 import textwrap
 import threading
 import time
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -351,3 +353,41 @@ def test_an_exit_does_not_wait_for_a_finalizer_that_waits_for_it() -> None:
     give_up.join(20)
     assert not give_up.is_alive()
     client.close()
+
+
+def interrupted(client: Datalyr, handler: Callable[[], object]) -> list[object]:
+    """Track an event, with a signal's handler in the middle of it; return what that returned."""
+    outbox: Any = client._sender._outbox
+    put, answers = outbox.put, []
+
+    def interrupt(body: bytes) -> Any:
+        del outbox.put
+        with outbox._lock:
+            answers.append(handler())
+            return put(body)
+
+    outbox.put = interrupt
+    assert client.track("u", "Interrupted")
+    return answers
+
+
+@pytest.mark.parametrize("wait", [Datalyr.flush, Datalyr.drain])
+def test_a_handler_that_waits_in_the_middle_of_track_waits_for_nothing(
+    make_client: MakeClient, ingest: IngestServer, wait: Callable[..., bool]
+) -> None:
+    client = make_client()
+    client.track("u", "Before")
+    assert interrupted(client, lambda: wait(client, timeout=5)) == [False]
+    assert client.flush(20)
+    assert sorted(ingest.names) == ["Before", "Interrupted"]
+
+
+def test_a_handler_that_closes_in_the_middle_of_track_closes_after_it(
+    make_client: MakeClient, ingest: IngestServer
+) -> None:
+    client = make_client()
+    client.track("u", "Before")
+    assert interrupted(client, lambda: client.close(timeout=20)) == [False]
+    assert eventually(lambda: client.closed, 20)
+    assert client.close(timeout=20)
+    assert sorted(ingest.names) == ["Before", "Interrupted"]

@@ -214,6 +214,7 @@ def test_a_bell_may_ring_in_the_middle_of_its_ringing() -> None:
 
 def test_a_bell_that_rings_while_it_rings_rings_again() -> None:
     bell = Bell(threading.RLock())
+    waiters: Any = vars(bell)["_waiters"]
     rung: list[int] = []
 
     class Waiter:
@@ -222,10 +223,10 @@ def test_a_bell_that_rings_while_it_rings_rings_again() -> None:
         def release(self) -> None:
             rung.append(len(rung))
             if len(rung) == 1:
-                bell._waiters.append(Waiter())  # type: ignore[attr-defined]
+                waiters.append(Waiter())
                 bell.notify_all()
 
     with bell:
-        bell._waiters.append(Waiter())  # type: ignore[attr-defined]
+        waiters.append(Waiter())
         bell.notify_all()
     assert rung == [0, 1]
