@@ -14,6 +14,7 @@ from datalyr_core import Datalyr, Reply
 from datalyr_core.dispatcher import Bell
 from datalyr_core.outbox.base import Entry
 from datalyr_core.outbox.memory import MemoryOutbox
+from tests.conftest import MakeClient
 from tests.support.scripts import Scripts
 from tests.support.waiting import eventually
 
@@ -139,11 +140,10 @@ def test_tracking_in_the_middle_of_tracking_waits_for_no_other_thread(
 
 
 def test_what_makes_room_in_the_middle_of_tracking_is_told_of(
-    monkeypatch: pytest.MonkeyPatch,
+    make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[str] = []
-    client = Datalyr(
-        "dk_test",
+    client = make_client(
         transport=Refusing(),
         max_queue_size=100,
         on_drop=lambda events, reason: told.extend(each.event for each in events),
@@ -155,9 +155,9 @@ def test_what_makes_room_in_the_middle_of_tracking_is_told_of(
     )
     client._outbox.__class__ = InterruptedOutbox
     client.track("u", "Outer")
-    assert sorted(told) == ["0", "1"]
+    # Two of those that waited, and each once; which are the oldest depends on what is on its way.
+    assert len(set(told) & {f"{number}" for number in range(100)}) == len(told) == 2
     assert client.stats.dropped == {"queue_overflow": 2}
-    client.close(0)
 
 
 class Refusing:

@@ -231,8 +231,9 @@ def test_threads_that_go_on_delay_the_end_once_and_not_each_of_them(
     assert [each.fileno() for each in found] == [-1] * 8
 
 
+@pytest.mark.parametrize("whole", [True, False], ids=["all connections", "it alone"])
 def test_a_connection_whose_thread_goes_on_is_closed_by_that_thread(
-    ingest: IngestServer, monkeypatch: pytest.MonkeyPatch
+    ingest: IngestServer, monkeypatch: pytest.MonkeyPatch, whole: bool
 ) -> None:
     monkeypatch.setattr(network, "AWAKE", 0.01)
     backend = network.TimedBackend()
@@ -240,7 +241,7 @@ def test_a_connection_whose_thread_goes_on_is_closed_by_that_thread(
     found = stream.get_extra_info("socket")
 
     def wait(_: int, __: float | None) -> bytes:
-        backend.close()
+        (backend if whole else stream).close()
         assert found.fileno() != -1  # it is in use
         return b""
 
