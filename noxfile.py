@@ -48,6 +48,7 @@ def add(leg: Leg) -> None:
             *("-o", f"cache_dir={REPORTS / 'caches' / leg.name}"),  # legs run side by side
             f"--junit-xml={REPORTS / leg.name}.xml",
             *(("-k", leg.select) if leg.select else ()),
+            *shared(leg),
             *(str(path.relative_to(ROOT)) for path in folders(leg)),
             *session.posargs,
             env={"DATALYR_TESTS_WITHOUT": ",".join(leg.lacks)},
@@ -55,6 +56,11 @@ def add(leg: Leg) -> None:
 
     run.__doc__ = f"{', '.join(leg.shows)}: tests/{', tests/'.join(leg.folders)}"
     nox.session(run, name=leg.name, python=pythons.find(leg.python) or leg.python)
+
+
+def shared(leg: Leg) -> tuple[str, ...]:
+    """Give what makes pytest share a leg's tests out, a file at a time."""
+    return ("--numprocesses", str(leg.workers), "--dist", "loadfile") if leg.workers > 1 else ()
 
 
 def folders(leg: Leg) -> list[Path]:

@@ -68,6 +68,7 @@ class Leg:
         lacks: The distributions that are not there.
         ci: Whether it belongs to the slice of every change.
         select: Of the tests there, those that match (pytest's `-k`).
+        workers: Processes that share its tests (pytest-xdist): the whole suite mostly waits.
     """
 
     name: str
@@ -78,6 +79,7 @@ class Leg:
     lacks: tuple[str, ...] = ()
     ci: bool = False
     select: str = ""
+    workers: int = 1
 
 
 def _core() -> list[Leg]:
@@ -140,7 +142,9 @@ def _frameworks() -> list[Leg]:
 
 def _whole() -> list[Leg]:
     shows = ("django", "flask", "starlette", "fastapi", "gevent")
-    return [Leg(f"whole-{each}", each, EVERYTHING, tuple(_TEST), shows) for each in PYTHONS]
+    return [
+        Leg(f"whole-{each}", each, EVERYTHING, tuple(_TEST), shows, workers=2) for each in PYTHONS
+    ]
 
 
 def _lacking() -> list[Leg]:
