@@ -168,8 +168,10 @@ def _opened(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(url, uri=True, timeout=WAIT)
     try:
         version_of(connection)
-    except sqlite3.OperationalError:
+    except BaseException as error:
         connection.close()
+        if not isinstance(error, sqlite3.OperationalError):
+            raise
         # SQLite wants to make a log beside it, and this may be a copy in a folder that is
         # read-only. Where there is a log, it holds events, and nothing can be said without it.
         if Path(f"{path}-wal").exists() or os.access(path.parent, os.W_OK):

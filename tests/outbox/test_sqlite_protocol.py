@@ -41,6 +41,7 @@ class SqliteProtocol(Protocol):
     def teardown(self) -> None:
         super().teardown()
         self.outbox.abandon()
+        self.outbox._shut()  # it stays open while something is on its way
         self._folder.cleanup()
 
 

@@ -44,7 +44,9 @@ async def lifespan(app: Any) -> AsyncIterator[dict[str, str]]:
 @pytest.fixture(params=[Starlette, FastAPI])
 def app(request: pytest.FixtureRequest) -> Any:
     app = request.param(routes=[Route("/", buy)], lifespan=lifespan)
-    app.add_middleware(DatalyrMiddleware, api_key="dk_test", transport=RecordingTransport())
+    # One thread delivers in the order of the calls; two would overtake each other now and then.
+    options = {"transport": RecordingTransport(), "concurrency": 1}
+    app.add_middleware(DatalyrMiddleware, api_key="dk_test", **options)
     return app
 
 
