@@ -156,15 +156,30 @@ class Ingest:
         task = asyncio.current_task()
         assert task
         self._serving.add(task)
+        taken: list[int] = []  # where the arrivals of this connection are
         try:
-            with suppress(OSError, EOFError, asyncio.CancelledError):
-                while await self._exchange(reader, writer):
+            with suppress(OSError, EOFError):
+                while await self._exchange(reader, writer, taken):
                     pass
+        except asyncio.CancelledError:
+            self._doubt(taken)
         finally:
             self._serving.discard(task)
             _reset(writer)
 
-    async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+    def _doubt(self, taken: list[int]) -> None:
+        """Take back that the last answer of a connection is known, which is now reset.
+
+        A reset throws away what has arrived and was not read yet.
+        """
+        for index in taken[-1:]:
+            last = self.arrivals[index]
+            if time.monotonic() - last.at < PATIENCE:
+                self.arrivals[index] = last._replace(answered=False)
+
+    async def _exchange(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, taken: list[int]
+    ) -> bool:
         """Take a request and do as its fate says; False if the connection is to end."""
         head = await reader.readuntil(b"\r\n\r\n")
         body = await reader.readexactly(_length(head))
@@ -180,6 +195,7 @@ class Ingest:
                 answered = time.monotonic() - came < PATIENCE
         finally:
             if fate.taken:
+                taken.append(len(self.arrivals))
                 self._take(body, answered=answered)
         return fate.answered
 
