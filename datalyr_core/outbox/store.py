@@ -240,7 +240,8 @@ class Store:
         if self._broken or self._inside:
             return
         ids = self._settled.copy()
-        self._in_file(lambda: self._file.delete(ids))
+        if ids:  # or a file that is closed would be opened for nothing
+            self._in_file(lambda: self._file.delete(ids))
         if not self._broken:
             del self._settled[: len(ids)]
         foreign = self._foreign

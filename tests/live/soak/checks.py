@@ -126,7 +126,9 @@ def repeats(accounts: Accounts) -> Iterator[str]:
         ended = any(one.at - LATE < end < again.at for end in ends)
         ended = ended or (each is not None and each.pid not in survivors)
         if not (ended and played.arrangement.at_least_once):
-            yield f"{one.token} came again, though its sender had its answer"
+            told = [f"{again.at - one.at:.1f} s later"]
+            told += (name for name, begin, end in played.faults if one.at < end and begin < again.at)
+            yield f"{one.token} came again, though its sender had its answer ({', '.join(told)})"
 
 
 def counts(accounts: Accounts) -> Iterator[str]:
