@@ -127,7 +127,8 @@ def repeats(accounts: Accounts) -> Iterator[str]:
         ended = ended or (each is not None and each.pid not in survivors)
         if not (ended and played.arrangement.at_least_once):
             told = [f"{again.at - one.at:.1f} s later"]
-            told += (name for name, begin, end in played.faults if one.at < end and begin < again.at)
+            faults = played.faults
+            told += (name for name, start, end in faults if start < again.at and end > one.at)
             yield f"{one.token} came again, though its sender had its answer ({', '.join(told)})"
 
 
