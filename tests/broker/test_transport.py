@@ -163,13 +163,14 @@ MISSING = """
 import sys
 sys.modules["confluent_kafka"] = None
 from datalyr_core import Datalyr
-Datalyr("dk_test", broker="confluentkafka://user:hush@127.0.0.1:9092")
+Datalyr("dk_test", broker=sys.argv[1])  # a traceback of Python 3.13 shows this line
 """
 
 
 def test_a_driver_that_is_missing_is_known_at_the_start() -> None:
+    broker = "confluentkafka://user:hush@127.0.0.1:9092"
     ended = subprocess.run(
-        [sys.executable, "-c", MISSING], check=False, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", MISSING, broker], check=False, stderr=subprocess.PIPE, text=True
     )
     assert "ConfigurationError: Datalyr cannot start:" in ended.stderr
     assert "  - broker cannot be set up (" in ended.stderr
