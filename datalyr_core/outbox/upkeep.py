@@ -38,17 +38,16 @@ class Upkeep(Store):
 
     def take_over(self) -> bool:
         """Count what dead owners left behind among this process's own; tell if there is any."""
-        self._greedy = True
         with self._upkeep:
+            with self._lock:
+                if self._gone:  # a drain that was under way when the client was closed
+                    return False
+                self._greedy = True
             if not self._foreign.in_all:
                 with self._lock:
                     self._write_settled()  # is through with the last one
                 self._look()
         return self._foreign.in_all > 0
-
-    @property
-    def _takes_over(self) -> bool:
-        return self._greedy or not self._gone
 
     def _look(self) -> None:
         """Do what nobody waits for, one thread at a time."""
@@ -60,7 +59,7 @@ class Upkeep(Store):
             self._looking = True
             self._look_at = time.monotonic() + self._interval
             with self._lock:
-                usable = self._mended() and self._takes_over and self._opened()
+                usable = self._mended() and not self._gone and self._opened()
                 if usable:
                     self._save()
                     self._in_file(self._show)
@@ -112,7 +111,7 @@ class Upkeep(Store):
                 file.remove(owner, lock)
                 continue
             with self._lock:
-                if self._takes_over:
+                if not self._gone:
                     self._foreign.connect(owner, lock, events, size)
                     self.taken_over += events
                     self._in_file(self._publish)  # these were the room of others until now

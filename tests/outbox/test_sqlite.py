@@ -438,6 +438,19 @@ def test_what_the_living_have_counts(make_outbox: MakeOutbox) -> None:
     assert [each.body for each in other.put(b"f2")] == [b"f1"]
 
 
+def test_one_that_was_abandoned_takes_nothing_over_and_opens_nothing(
+    make_outbox: MakeOutbox,
+) -> None:
+    dead, outbox = make_outbox(), make_outbox()
+    fill(dead, 3)
+    fill(outbox, 1, "own")
+    outbox.abandon()
+    dead.abandon()
+    assert not outbox.take_over()  # a drain was under way when its client was closed
+    assert len(outbox) == 0
+    assert outbox._file._connection is None
+
+
 def test_others_learn_now_and_then_how_much_there_is(
     make_outbox: MakeOutbox, monkeypatch: pytest.MonkeyPatch, path: Path
 ) -> None:
