@@ -105,8 +105,8 @@ class Ingest:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        self._do(self._listen())
         self._watching = asyncio.run_coroutine_threadsafe(self._watch(), self._loop)
+        self._do(self._listen())
         return self
 
     def __exit__(
