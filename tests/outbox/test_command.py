@@ -99,7 +99,7 @@ def living(make_client: MakeClient, ingest: IngestServer, url: str) -> Leave:
 
 def older(path: Path, seconds: float) -> None:
     """Have everything in the outbox accepted so much earlier."""
-    with closing(sqlite3.connect(path)) as connection, connection:
+    with sqlite3.connect(path) as connection:
         connection.execute("UPDATE events SET at = at - ?", (seconds,))
     connection.close()
 
@@ -233,7 +233,7 @@ def test_ages(seconds: float, told: str) -> None:
 
 def test_what_a_server_said_moves_no_cursor(run: Run, leave: Leave, path: Path) -> None:
     leave(1)
-    with closing(sqlite3.connect(path)) as connection, connection:
+    with sqlite3.connect(path) as connection:
         connection.execute("UPDATE owners SET trouble = ?", ("HTTP 503 \x1b[2J",))
     connection.close()
     assert "because  HTTP 503 �[2J\n" in run("status").out

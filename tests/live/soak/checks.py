@@ -126,10 +126,8 @@ def repeats(accounts: Accounts) -> Iterator[str]:
         ended = any(one.at - LATE < end < again.at for end in ends)
         ended = ended or (each is not None and each.pid not in survivors)
         if not (ended and played.arrangement.at_least_once):
-            told = [f"{again.at - one.at:.1f} s later"]
-            faults = played.faults
-            told += (name for name, start, end in faults if start < again.at and end > one.at)
-            yield f"{one.token} came again, though its sender had its answer ({', '.join(told)})"
+            later = f"{again.at - one.at:.1f} s later"
+            yield f"{one.token} came again, though its sender had its answer ({later})"
 
 
 def counts(accounts: Accounts) -> Iterator[str]:
