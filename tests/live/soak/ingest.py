@@ -19,8 +19,6 @@ FLAP = 0.7  # seconds of being well, and of being ill
 SLOW = 0.4  # seconds that an answer takes
 LISTEN_TRIES = 100
 PATIENCE = 1.0  # seconds within which an answer surely reaches a client that waits for 3
-WAITED = 3.0  # seconds that a request may have waited before this busy process has read it
-LATE = 0.5  # seconds by which the loop may be late before that is likely
 
 
 class Arrival(NamedTuple):
@@ -91,7 +89,6 @@ class Ingest:
         self.arrivals: list[Arrival] = []
         self.requests: dict[str, int] = dict.fromkeys(FATES, 0)
         self._fault = ""
-        self._late_at = 0.0  # when the loop was last found late
         self._serving: set[asyncio.Task[None]] = set()
         self._loop = asyncio.new_event_loop()
         self._listener: asyncio.Server | None = None
@@ -105,7 +102,6 @@ class Ingest:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        self._watching = asyncio.run_coroutine_threadsafe(self._watch(), self._loop)
         self._do(self._listen())
         return self
 
@@ -115,7 +111,6 @@ class Ingest:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._watching.cancel()
         self._do(self._stop())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
@@ -172,14 +167,6 @@ class Ingest:
             self._serving.discard(task)
             _reset(writer)
 
-    async def _watch(self) -> None:
-        """Notice when the loop is late: a sender may have given up what it has not read yet."""
-        while True:
-            before = time.monotonic()
-            await asyncio.sleep(LATE / 5)
-            if time.monotonic() - before > LATE:
-                self._late_at = time.monotonic()
-
     def _doubt(self, taken: list[int]) -> None:
         """Take back that the last answer of a connection is known, which is now reset.
 
@@ -205,8 +192,7 @@ class Ingest:
             if fate.answered:
                 writer.write(_answer(fate))
                 await writer.drain()
-                now = time.monotonic()
-                answered = now - came < PATIENCE and now - self._late_at > WAITED
+                answered = time.monotonic() - came < PATIENCE
         finally:
             if fate.taken:
                 taken.append(len(self.arrivals))
