@@ -77,6 +77,9 @@ class HttpTransport:
             raise SendRefused(refusal)
         budget = self._budget()
         end = time.monotonic() + budget
+        # A server that has closed a connection says so at once. What breaks off later has been
+        # under way, and a try with little time left may be taken and its answer missed.
+        stale_until = end - budget / 2
         kept = self._most_kept
         while True:
             watch = _Watch()
@@ -84,7 +87,8 @@ class HttpTransport:
                 return self._exchange(body, watch, budget, end)
             except Exception as error:  # also of a foreign client, which may raise anything
                 # Closing takes the connection away from a request that is under way.
-                if self._closed or not (kept and watch.reused and _is_stale(error)):
+                again = kept and not self._closed and time.monotonic() < stale_until
+                if not (again and watch.reused and _is_stale(error)):
                     raise TransportError(f"{type(error).__name__}: {error}"[:500]) from error
             kept -= 1
 

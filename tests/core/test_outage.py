@@ -395,6 +395,21 @@ def test_all_stale_connections_are_passed_over(
     assert (client.stats.retried, hooks.errors) == (0, [])
 
 
+def test_a_kept_connection_that_breaks_off_late_is_a_failure(
+    make_client: MakeClient, ingest: IngestServer, hooks: Hooks
+) -> None:
+    """Tried again in the little time that is left, its answer would come too late."""
+    client = make_client(concurrency=1, timeout=1, retry_limit=0, **hooks.options)
+    track(client, 1)
+    client.flush()
+    ingest.script.append(Answer(delay=0.7, cut=0))
+    ingest.answer = slow(0.5)
+    track(client, 1)
+    assert not client.flush()
+    assert len(hooks.errors) == 1
+    assert len(ingest.requests) == 2
+
+
 @pytest.mark.parametrize("library", ["httpx", "httpx2"])
 def test_a_stale_connection_of_a_given_client_is_no_failure_either(
     library: str, make_client: MakeClient, ingest: IngestServer
