@@ -17,10 +17,9 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from datalyr_core.outbox.locks import FileLock, available
-from datalyr_core.outbox.schema import Unusable, first_id, migrate
+from datalyr_core.outbox.schema import BeingOpened, Unusable, first_id, migrate
 
-BUSY = 0.25  # seconds that a call of `track` waits at most for another process's write
-SETUP_WAIT = 2.0  # seconds that the first one waits while another process opens the file
+BUSY = 0.25  # seconds that a call of `track` waits at most while another process writes or opens
 CLEARED = 500  # events that are deleted at once where there are many
 TURN = 0.01  # seconds that others have between two such deletions
 CHECKPOINT_AT = 1_000_000  # bytes of the log after which it is written back into the file
@@ -98,9 +97,9 @@ class OutboxFile:
         """Keep other processes from opening the file, or from setting it aside."""
         if not available():  # pragma: no cover - Windows
             raise Unusable("this system has no flock")
-        lock = FileLock.acquire(Path(f"{self.path}-lock"), wait=SETUP_WAIT)
+        lock = FileLock.acquire(Path(f"{self.path}-lock"), wait=BUSY)
         if lock is None:
-            raise Unusable("another process has been opening it for too long")
+            raise BeingOpened("another process has been opening it for too long")
         with closing(lock):
             yield
 
