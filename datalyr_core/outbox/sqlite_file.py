@@ -41,8 +41,11 @@ class OutboxFile:
 
     # Opening
 
-    def open(self) -> sqlite3.Connection:
+    def open(self, *, wait: float = BUSY) -> sqlite3.Connection:
         """Open the file, make it where there is none, and bring its tables up to date.
+
+        Args:
+            wait: Seconds to wait at most while another process opens it.
 
         Raises:
             sqlite3.Error: SQLite cannot use it.
@@ -50,7 +53,7 @@ class OutboxFile:
             Unusable: It is no outbox, or not one that this release knows.
         """
         if self._connection is None:
-            with self._alone():
+            with self._alone(wait):
                 self._make()
                 self._connection = self._connected()
                 stat = self.path.stat()
@@ -74,7 +77,7 @@ class OutboxFile:
         Returns:
             Its new name; None if the file is in order.
         """
-        with self._alone():
+        with self._alone(BUSY):
             if self._is_sound():
                 return None
             kept = self.path.with_name(f"{self.path.name}.corrupt-{time.time_ns()}")
@@ -93,11 +96,11 @@ class OutboxFile:
         return (stat.st_dev, stat.st_ino) == self._identity
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
+    def _alone(self, wait: float) -> Iterator[None]:
         """Keep other processes from opening the file, or from setting it aside."""
         if not available():  # pragma: no cover - Windows
             raise Unusable("this system has no flock")
-        lock = FileLock.acquire(Path(f"{self.path}-lock"), wait=BUSY)
+        lock = FileLock.acquire(Path(f"{self.path}-lock"), wait=wait)
         if lock is None:
             raise BeingOpened("another process has been opening it for too long")
         with closing(lock):

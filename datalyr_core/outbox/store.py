@@ -18,7 +18,7 @@ from typing import Any
 
 from datalyr_core.outbox.lane import Lane, StoredEntry
 from datalyr_core.outbox.schema import BeingOpened, Unusable, owner_of
-from datalyr_core.outbox.sqlite_file import OutboxFile, is_corruption
+from datalyr_core.outbox.sqlite_file import BUSY, OutboxFile, is_corruption
 
 logger = logging.getLogger("datalyr.outbox")
 
@@ -102,7 +102,8 @@ class Store:
     def _open(self) -> None:
         if self._path in inherited:
             raise Unusable("this process was forked without Python's hooks while it was open")
-        connection = self._file.open()
+        # Who tracks waits for others once, not whenever it is tried again.
+        connection = self._file.open(wait=0.0 if self._pause else BUSY)
         own = self._own
         # Its number may be another's by now, where somebody has removed all files.
         if own.owner and not self._file.has_as_own(own.owner, self._since):
