@@ -1,4 +1,4 @@
-"""All benchmarks in one run: `python -m benchmarks [--quick] [--write docs/benchmarks.md] [NAME …]`.
+"""All benchmarks in one run: `python -m benchmarks [--quick] [--write FILE] [NAME …]`.
 
 The exit status tells whether all goals are met.
 """
@@ -44,13 +44,16 @@ def main() -> int:
     options = parser.parse_args()
     if unknown := set(options.names) - set(NAMES):
         parser.error(f"there is no {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
+    about = [machine()]  # the load before there is ours
+    if options.quick:
+        about.append("These are the rough figures of `--quick`.\n")
     sections: list[Section] = []
     for name in options.names or NAMES:
         begun = time.monotonic()
         benchmark = import_module(f"benchmarks.{name}").benchmark
         sections.append(measured(benchmark, options.quick))
         print(f"{name}: {time.monotonic() - begun:.0f} s", file=sys.stderr)
-    page = "\n".join([INTRODUCTION, machine(), *(section.markdown() for section in sections)])
+    page = "\n".join([INTRODUCTION, *about, *(section.markdown() for section in sections)])
     if options.write:
         options.write.write_text(page, encoding="utf-8")
     else:

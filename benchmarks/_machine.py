@@ -17,8 +17,10 @@ def machine() -> str:
     """Name what the figures depend on."""
     peers = ", ".join(f"{PACKAGES[name]} {found}" for name, found in installed().items())
     ours = ", ".join(f"{name} {_version(name)}" for name in OURS)
+    load = f"load average {os.getloadavg()[0]:.1f} before the run"
+    system = f"{platform.system()} {platform.release()}"
     return (
-        f"- {_processor()}, {os.cpu_count()} cores; {platform.system()} {platform.release()}\n"
+        f"- {_processor()}, {os.cpu_count()} cores; {system}; {load}\n"
         f"- {platform.python_implementation()} {platform.python_version()}\n"
         f"- {ours}\n"
         f"- {peers or 'no peers'}\n"

@@ -42,9 +42,10 @@ def servers(
     """
     ports = {arrangement: _free_port() for arrangement in arrangements}
     with ExitStack() as stack:
+        processes: list[subprocess.Popen[bytes]] = []
+        stack.callback(_end, processes)
         for arrangement, options in arrangements.items():
-            process = _begun(name, ports[arrangement], options)
-            stack.callback(_end, process)
+            processes.append(_begun(name, ports[arrangement], options))
         for arrangement, port in ports.items():
             if not eventually(partial(_listens, port), PATIENCE):
                 raise RuntimeError(f"{name} does not start ({arrangement})")
@@ -63,13 +64,15 @@ def _begun(name: str, port: int, options: dict[str, Any] | None) -> subprocess.P
     )
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    process.send_signal(signal.SIGTERM)
-    try:
-        process.wait(PATIENCE)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
+def _end(processes: list[subprocess.Popen[bytes]]) -> None:
+    for process in processes:
+        process.send_signal(signal.SIGTERM)
+    for process in processes:
+        try:
+            process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
 
 
 def _free_port() -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -16,6 +17,7 @@ from types import TracebackType
 from typing import Any, Self
 
 ROOT = Path(__file__).parents[1]
+PATIENCE = 900  # seconds for one answer
 
 
 class Unavailable(Exception):
@@ -86,6 +88,8 @@ class Worker:
 
     def _answer(self) -> Any:
         assert self._process.stdout
+        if not select.select([self._process.stdout], [], [], PATIENCE)[0]:
+            self._process.kill()
         line = self._process.stdout.readline()
         if not line:
             raise RuntimeError(f"{self._name} has ended with {self._process.wait(10)}")

@@ -67,7 +67,9 @@ def _latency(run: Run, section: Section, load: Worker, name: str, ports: dict[st
         for arrangement in ("none", "memory", "fast")
         if arrangement in ports
     }
-    found = rounds_of(run.of(7, 2), variants)
+    for arrangement in variants:  # imports, connections, threads
+        load.ask("at_rate", ports[arrangement], RATE, 1)
+    found = rounds_of(run.of(5, 2), variants, warm=False)
     bare = median_of(found["none"], "p99")
     for arrangement, replies in found.items():
         what = f"the slowest request of 100, {name}, {arrangement}"

@@ -8,6 +8,7 @@ from functools import partial
 from benchmarks._report import Goal, Section
 from benchmarks._run import FAST, Run, command
 from benchmarks._turns import median_of, rounds_of
+from benchmarks._workers import Worker
 
 TITLES = {
     "socket": "a bare socket",
@@ -30,11 +31,12 @@ RudderStack send up to 100 in one, Snowplow 10."""
 
 def benchmark(run: Run) -> Section:
     section = Section("An event that is delivered", TEXT)
-    port, count = run.sink(), run.of(3000, 1000)
+    sink, count = run.worker("sink", 0), run.of(3000, 1000)
+    port = sink.ask("port")
     workers = run.contestants(list(TITLES), port, section.skipped)
     found = rounds_of(
         run.of(9, 3),
-        {name: partial(each.ask, "delivery", count) for name, each in workers.items()},
+        {name: partial(_delivered, each, sink, count) for name, each in workers.items()},
     )
     cost = {name: median_of(replies, "cpu") for name, replies in found.items()}
     for name in workers:
@@ -44,7 +46,18 @@ def benchmark(run: Run) -> Section:
         if name in OF_POSTHOG and "posthog" in cost:
             goal = Goal(OF_POSTHOG[name])
             section.add(what, cost[name], "µs", TITLES["posthog"], cost["posthog"], goal)
+        requests = median_of(found[name], "requests")
+        section.notes.append(f"{TITLES[name]}: {requests:.3g} requests an event")
     return section
+
+
+def _delivered(worker: Worker, sink: Worker, count: int) -> dict[str, float]:
+    before = sink.ask("counts")["requests"]
+    found: dict[str, float] = worker.ask("delivery", count)
+    requests = sink.ask("counts")["requests"] - before
+    if not requests:
+        raise RuntimeError("nothing has come to the sink")
+    return {**found, "requests": requests / count}
 
 
 if __name__ == "__main__":

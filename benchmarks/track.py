@@ -55,7 +55,7 @@ def benchmark(run: Run) -> Section:
 def _slowest(run: Run, section: Section, port: int) -> None:
     at_work = {name: run.worker("plugins", name, port) for name in PLUGINS}
     variants = {
-        name: partial(each.ask, "paced", run.of(1500, 500), RATE) for name, each in at_work.items()
+        name: partial(each.ask, "paced", run.of(1500, 400), RATE) for name, each in at_work.items()
     }
     found = rounds_of(run.of(5, 3), variants, warm=False)
     for name, replies in found.items():

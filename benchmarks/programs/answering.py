@@ -25,7 +25,8 @@ def answer(make: Callable[[], AbstractContextManager[Commands]]) -> None:
             made = make()
             commands = made.__enter__()
         except Exception as error:
-            _say(out, f"{type(error).__name__}: {str(error).strip().splitlines()[-1:]}")
+            *_, told = str(error).splitlines() or [""]
+            _say(out, f"{type(error).__name__}: {told.strip(' -')}")
             return
         _say(out, None)
         try:

@@ -30,10 +30,13 @@ _NAMES = {orjson.dumps: "encodings", os.urandom: "random numbers"}
 
 def counted(work: Work) -> dict[str, float]:
     """Return how many functions one call calls, in Python and in C, and how often some of them."""
-    empty = _counted(lambda: None)["calls"]
     for _ in range(TIMES):
         work()
+    gc.collect()
+    gc.disable()  # it may call what belongs to others
+    empty = _counted(lambda: None)["calls"]
     found = [_counted(work) for _ in range(TIMES)]
+    gc.enable()
     counts = {
         name: statistics.median(each[name] for each in found)
         for name in ("calls", *_NAMES.values())
@@ -51,14 +54,11 @@ def _counted(work: Work) -> Counter[str]:
             counts["calls"] += 1
             counts[_NAMES.get(function, "")] += 1
 
-    gc.collect()
-    gc.disable()  # it may call what belongs to others
     sys.setprofile(note)  # of this thread alone
     try:
         work()
     finally:
         sys.setprofile(None)
-        gc.enable()
     return counts
 
 

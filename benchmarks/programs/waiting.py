@@ -21,8 +21,10 @@ class Stuck:
     def __init__(self) -> None:
         self.free = threading.Event()
         self.free.set()
+        self.size = 0
 
     def send(self, body: bytes) -> Reply:
+        self.size += len(body)
         self.free.wait()
         return Reply(200)
 
@@ -35,6 +37,12 @@ def stuck() -> Iterator[Commands]:
     def fill(count: int) -> None:
         for number in range(count):
             made.track(f"user_{number}", NAME, PROPERTIES)
+
+    def size(count: int) -> int:
+        """Return the bytes of as many bodies."""
+        fill(count)
+        made.flush()
+        return transport.size
 
     def held(count: int, traced: bool) -> int:
         """Return the bytes that waiting events add."""
@@ -52,7 +60,7 @@ def stuck() -> Iterator[Commands]:
         made.flush()
         return added
 
-    yield {"held": held}
+    yield {"held": held, "size": size}
     made.close()
 
 
