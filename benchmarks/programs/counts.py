@@ -9,6 +9,7 @@ import gc
 import os
 import statistics
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,18 +18,19 @@ from typing import Any
 
 import orjson
 
-from benchmarks.programs import contestants, floor, ours
+from benchmarks.programs import floor
 from benchmarks.programs.answering import Commands, answer
 from benchmarks.programs.pairs import Pair, Work
 from benchmarks.programs.plugins import MAKERS
+from datalyr_core import Datalyr
 
-TIMES = 21  # now and then a call also wakes the sender
-ROUNDS = 15
-CALLS = 500
+TIMES = 21  # the least of them counts: now and then a call also wakes the sender
+ROUNDS = 41
+CALLS = 200  # as close together as the clock allows
 _NAMES = {orjson.dumps: "encodings", os.urandom: "random numbers"}
 
 
-def counted(work: Work) -> dict[str, float]:
+def counted(work: Work) -> dict[str, int]:
     """Return how many functions one call calls, in Python and in C, and how often some of them."""
     for _ in range(TIMES):
         work()
@@ -37,10 +39,7 @@ def counted(work: Work) -> dict[str, float]:
     empty = _counted(lambda: None)["calls"]
     found = [_counted(work) for _ in range(TIMES)]
     gc.enable()
-    counts = {
-        name: statistics.median(each[name] for each in found)
-        for name in ("calls", *_NAMES.values())
-    }
+    counts = {name: min(each[name] for each in found) for name in ("calls", *_NAMES.values())}
     return {**counts, "calls": counts["calls"] - empty}
 
 
@@ -62,35 +61,47 @@ def _counted(work: Work) -> Counter[str]:
     return counts
 
 
-def added(pair: Pair) -> dict[str, float]:
+def added(pair: Pair) -> dict[str, int]:
     """Return how many functions more are called."""
     without, plugged = counted(pair.without), counted(pair.plugged)
     return {name: plugged[name] - without[name] for name in plugged}
 
 
-def ratio(contestant: contestants.Contestant) -> float | None:
-    """Return the CPU time of a call in floors, the least of rounds; None under a tracer."""
+def ratio(client: Datalyr, track: Work) -> float | None:
+    """Return the CPU time of a call in floors, the median of rounds; None under a tracer."""
     if sys.gettrace() is not None:
         return None
-    least = {"call": float("inf"), "floor": float("inf")}
+    least = floor.floor(floor.IDS["uuid4"])
+    ratios = []
     for _ in range(ROUNDS):
-        least["call"] = min(least["call"], contestants.calls(contestant, CALLS))
-        least["floor"] = min(least["floor"], floor.cost("uuid4", CALLS))
-    return least["call"] / least["floor"]
+        client.flush()
+        ratios.append(_time(track) / _time(least))
+    return statistics.median(ratios)
+
+
+def _time(work: Work) -> float:
+    begun = time.thread_time()
+    for _ in range(CALLS):
+        work()
+    return time.thread_time() - begun
 
 
 @contextmanager
 def counting(name: str) -> Iterator[Commands]:
     made = MAKERS[name](0)
-    contestant = ours.contestant(made.client, made.track)
     made.track()
     made.client.flush()
+
+    def memory() -> dict[str, float]:
+        made.client.flush()  # its threads rest, whose memory would count too
+        return made.pair.added_memory()
+
     yield {
         "track": lambda: counted(made.track),
         "floor": lambda: counted(floor.floor(floor.IDS["new_id"])),
-        "ratio": lambda: ratio(contestant),
+        "ratio": lambda: ratio(made.client, made.track),
         "added": lambda: added(made.pair),
-        "memory": made.pair.added_memory,
+        "memory": memory,
     }
     made.client.close()
 

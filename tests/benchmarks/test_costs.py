@@ -35,7 +35,7 @@ BOUNDS = {
     "flask": Bounds(track=103, quiet=55, peak=1000),
     "starlette": Bounds(track=103, quiet=36, peak=1600),
 }
-IN_FLOORS = 5.0  # the CPU time of `track` beside one id, one `orjson.dumps` and one append
+IN_FLOORS = 4.7  # the CPU time of `track` beside one id, one `orjson.dumps` and one append
 KEPT = 500  # bytes of a request that tracks nothing, before a collection of garbage
 _LEFT_OUT = os.environ.get("DATALYR_TESTS_WITHOUT", "").split(",")
 
