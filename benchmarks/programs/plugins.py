@@ -34,7 +34,7 @@ class Plugged(NamedTuple):
     pair: Pair
 
 
-def starlette(port: int) -> Plugged:
+def starlette(port: int, **options: Any) -> Plugged:
     from starlette.requests import Request
 
     from datalyr_starlette import DatalyrMiddleware
@@ -42,7 +42,7 @@ def starlette(port: int) -> Plugged:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         """Do nothing: the middleware alone is measured."""
 
-    middleware = DatalyrMiddleware(app, client=ours.client(port))
+    middleware = DatalyrMiddleware(app, client=ours.client(port, **options))
     headers = [(b"host", b"example.com"), (b"cookie", COOKIE.encode())]
 
     def scope() -> dict[str, Any]:
@@ -60,7 +60,7 @@ def starlette(port: int) -> Plugged:
     )
 
 
-def flask(port: int) -> Plugged:
+def flask(port: int, **options: Any) -> Plugged:
     from flask import Flask, request
     from werkzeug.test import EnvironBuilder
 
@@ -72,7 +72,7 @@ def flask(port: int) -> Plugged:
         app = Flask(__name__)
         app.add_url_rule("/", view_func=lambda: "")
         if plugged:
-            FlaskDatalyr(app, client=ours.client(port))
+            FlaskDatalyr(app, client=ours.client(port, **options))
         return app
 
     bare, plugged = make(plugged=False), make(plugged=True)
@@ -89,8 +89,8 @@ def flask(port: int) -> Plugged:
     )
 
 
-def django(port: int) -> Plugged:
-    answer, client = _django(port)
+def django(port: int, **options: Any) -> Plugged:
+    answer, client = _django(port, options)
     from datalyr_django.middleware import DatalyrMiddleware
 
     middleware = DatalyrMiddleware(lambda request: answer)
@@ -108,8 +108,8 @@ def django(port: int) -> Plugged:
     return Plugged(client, lambda: request.datalyr.track(NAME, PROPERTIES), Pair(without, plugged))
 
 
-def django_asgi(port: int) -> Plugged:
-    answer, client = _django(port)
+def django_asgi(port: int, **options: Any) -> Plugged:
+    answer, client = _django(port, options)
     from datalyr_django.middleware import DatalyrMiddleware
 
     async def view(request: Any) -> Any:
@@ -130,12 +130,13 @@ def django_asgi(port: int) -> Plugged:
     return Plugged(client, lambda: request.datalyr.track(NAME, PROPERTIES), Pair(without, plugged))
 
 
-def _django(port: int) -> tuple[Any, Datalyr]:
+def _django(port: int, options: dict[str, Any]) -> tuple[Any, Datalyr]:
     from django.conf import settings
 
     where: dict[str, Any] = {"TRANSPORT": ours.Nowhere()}
     if port:
         where = {"HOST": f"http://127.0.0.1:{port}/track"}
+    where |= {name.upper(): value for name, value in options.items()}
     settings.configure(
         ALLOWED_HOSTS=["*"],
         DATALYR={"API_KEY": "dk_bench", "MAX_QUEUE_SIZE": 10_000, **where},

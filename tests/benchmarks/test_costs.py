@@ -62,10 +62,11 @@ def test_track_is_short(name: str, plugin: Worker) -> None:
 
 
 def test_track_stands_beside_its_floor(plugin: Worker) -> None:
-    ratio = plugin.ask("ratio")
-    if ratio is None:
+    # What else the machine does makes it larger and never smaller.
+    ratios = [plugin.ask("ratio") for _ in range(3)]
+    if None in ratios:
         pytest.skip("a tracer makes Python slower, and not the floor")
-    assert ratio <= IN_FLOORS
+    assert min(ratios) <= IN_FLOORS
 
 
 def test_request_that_tracks_nothing_is_short(name: str, plugin: Worker) -> None:
