@@ -42,7 +42,7 @@ class Worker:
         self._process = subprocess.Popen(
             [str(python), "-m", f"benchmarks.programs.{program}", *arguments],
             cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})},
+            env={**_unobserved(), "PYTHONPATH": str(ROOT), **(environment or {})},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -94,3 +94,10 @@ class Worker:
         if not line:
             raise RuntimeError(f"{self._name} has ended with {self._process.wait(10)}")
         return json.loads(line)
+
+
+def _unobserved() -> dict[str, str]:
+    """Return the environment without what starts coverage: it would be measured too."""
+    return {
+        name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_PROCESS")
+    }
