@@ -1,14 +1,11 @@
-"""A million rows through `datalyr import`: how fast, and in how much memory.
+"""Rows through `datalyr import`, how fast and in how much memory: `python -m benchmarks.importing`.
 
-    python -m benchmarks.importing [ROWS]
-
-Checks them (`--dry-run`), then sends a tenth of them to an ingest on this machine.
+Checks them (`--dry-run`), then sends a tenth to a sink on this machine.
 """
 
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import re
 import subprocess
@@ -17,9 +14,12 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.support.ingest import IngestServer
+from benchmarks._report import Goal, Section
+from benchmarks._run import Run, command
+from benchmarks._workers import ROOT
 
-MOST = 100_000  # kilobytes
+MOST = 100.0  # MB
+PATIENCE = 1800  # seconds
 _COMMAND = r"""
 import re, sys
 from pathlib import Path
@@ -28,21 +28,30 @@ code = main(["import", *sys.argv[1:]])
 print("peak", re.search(r"VmHWM:\s*(\d+) kB", Path("/proc/self/status").read_text())[1])
 sys.exit(code)
 """
+TEXT = """\
+`datalyr import` of a file of JSON lines: a check of all rows, and the delivery of a tenth of them
+to a sink on this machine. Beside the time stands that of reading the same file with `json.loads`,
+beside the memory that of a tenth of the rows."""
 
 
-def main() -> int:
-    rows = int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000
-    with tempfile.TemporaryDirectory() as folder:
-        checked = measured("check", rows, written(rows, folder), "--dry-run")
-        path = written(rows // 10, folder)
-        ours, theirs = multiprocessing.Pipe()
-        ingest = multiprocessing.get_context("spawn").Process(target=serve, args=(theirs,))
-        ingest.start()
-        os.environ |= {"DATALYR_HOST": ours.recv(), "DATALYR_API_KEY": "dk_benchmark"}
-        sent = measured("send", rows // 10, path)
-        ingest.terminate()
-        ingest.join()
-    return max(checked, sent) > MOST
+def benchmark(run: Run) -> Section:
+    section = Section("`datalyr import`", TEXT)
+    rows = run.of(300_000, 20_000)
+    folder = run.keep(tempfile.TemporaryDirectory())
+    whole, tenth = written(rows, folder), written(rows // 10, folder)
+    read = {path: reading(path) for path in (whole, tenth)}
+    port = run.sink()
+    took, peak = measured(port, whole, "--dry-run")
+    _, little = measured(port, tenth, "--dry-run")
+    goal = Goal(MOST, absolute=True)
+    what = f"a check of {rows:,} rows"
+    section.add(f"{what}, time", took, "s", "`json.loads`", read[whole])
+    section.add(f"{what}, memory", peak, "MB", f"{rows // 10:,} rows", little, goal)
+    took, peak = measured(port, tenth)
+    what = f"delivery of {rows // 10:,} rows"
+    section.add(f"{what}, time", took, "s", "`json.loads`", read[tenth])
+    section.add(f"{what}, memory", peak, "MB", "a check of them", little, goal)
+    return section
 
 
 def written(rows: int, folder: str) -> Path:
@@ -60,29 +69,36 @@ def written(rows: int, folder: str) -> Path:
     return path
 
 
-def measured(what: str, rows: int, path: Path, *arguments: str) -> int:
-    """Run it, print what it took, and return the peak of its memory in kilobytes."""
+def reading(path: Path) -> float:
+    """Return the seconds that it takes to read all rows and keep none."""
     begun = time.monotonic()
-    command = [sys.executable, "-c", _COMMAND, str(path), *arguments]
-    out = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    with path.open("rb") as file:
+        for line in file:
+            json.loads(line)
+    return time.monotonic() - begun
+
+
+def measured(port: int, path: Path, *arguments: str) -> tuple[float, float]:
+    """Run it, and return its seconds, and the peak of its memory in megabytes."""
+    begun = time.monotonic()
+    out = subprocess.run(
+        [sys.executable, "-c", _COMMAND, str(path), *arguments],
+        check=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        timeout=PATIENCE,
+        env={
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "DATALYR_HOST": f"http://127.0.0.1:{port}/track",
+            "DATALYR_API_KEY": "dk_benchmark",
+        },
+    ).stdout
     took = time.monotonic() - begun
     found = re.search(r"peak (\d+)", out)
-    peak = int(found[1]) if found else 0
-    size = path.stat().st_size / 1_000_000
-    print(
-        f"{what} {rows:>10,} rows, {size:,.0f} MB: {took:,.1f} s, {rows / took:,.0f}/s, {peak:,} kB"
-    )
-    return peak
-
-
-def serve(pipe: multiprocessing.connection.Connection) -> None:
-    with IngestServer() as ingest:
-        pipe.send(ingest.url)
-        while True:
-            time.sleep(0.5)
-            ingest.requests.clear()
-            ingest.accepted.clear()
+    return took, int(found[1]) / 1000 if found else 0.0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command(benchmark))

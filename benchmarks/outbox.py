@@ -1,42 +1,35 @@
-"""`python -m benchmarks.outbox`: what `track()` costs with the outbox in memory and in SQLite.
+"""What `track()` costs with the outbox in memory and in SQLite: `python -m benchmarks.outbox`.
 
-Both take turns in one process, so that whatever else the machine does is fair to both; the
-sender is off, so that only what a request waits for is measured.
+The sender is off, so that only what a request waits for is measured.
 """
 
 from __future__ import annotations
 
 import statistics
+import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+from benchmarks._report import Goal, Section
+from benchmarks._run import Run, command
+from benchmarks._turns import rounds_of
+from benchmarks.programs.ours import client
 from datalyr_core import Datalyr
-from datalyr_core.delivery.base import Reply
 
-ROUNDS = 30
 CALLS = 300
 PROPERTIES = {"amount": 99.99, "currency": "EUR", "plan": "pro", "items": ["a", "b", "c"]}
+OF_MEMORY = 3.0
+TEXT = """\
+How long `track()` takes, by the clock, since a file may have to be waited for. Both clients are in
+one process, and take turns."""
 
 
-class Nowhere:
-    """Take every event, and cost nothing."""
-
-    def send(self, body: bytes) -> Reply:
-        return Reply(200, {}, "")
-
-
-def client(outbox: str) -> Datalyr:
+def made(outbox: str) -> Datalyr:
     # No pass begins by itself within the run.
-    return Datalyr(
-        "dk_bench",
-        transport=Nowhere(),
-        outbox=outbox,
-        flush_at=100,
-        flush_interval=3600,
-        max_queue_size=10_000,
-        on_drop=None,
-    )
+    return client(outbox=outbox, flush_at=100, flush_interval=3600)
 
 
 def measured(made: Datalyr) -> list[float]:
@@ -57,24 +50,30 @@ def measured(made: Datalyr) -> list[float]:
     return took
 
 
-def main() -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "outbox.db"
-        clients = {"memory": client("memory"), "sqlite": client(f"sqlite://{file}")}
-        took: dict[str, list[float]] = {name: [] for name in clients}
-        for made in clients.values():
-            measured(made)  # the first events start threads and open files
-        for _ in range(ROUNDS):
-            for name, made in clients.items():
-                took[name] += measured(made)
-        for made in clients.values():
-            made.close()
-    medians = {name: statistics.median(each) for name, each in took.items()}
-    for name, each in took.items():
-        p99 = statistics.quantiles(each, n=100)[98]
-        print(f"{name:8} median {medians[name]:6.1f} µs   99 % {p99:7.1f} µs")
-    print(f"ratio    {medians['sqlite'] / medians['memory']:.2f}")
+def benchmark(run: Run) -> Section:
+    section = Section("`track()` with the outbox in SQLite", TEXT)
+    folder = run.keep(tempfile.TemporaryDirectory())
+    clients = {"memory": made("memory"), "sqlite": made(f"sqlite://{Path(folder) / 'outbox.db'}")}
+    # The first events, in the round that does not count, start threads and open files.
+    variants: dict[str, Any] = {name: partial(measured, each) for name, each in clients.items()}
+    rounds = rounds_of(run.of(30, 10), variants)
+    for each in clients.values():
+        each.close()
+    took = {name: [call for calls in found for call in calls] for name, found in rounds.items()}
+    median = {name: statistics.median(each) for name, each in took.items()}
+    p99 = {name: statistics.quantiles(each, n=100)[98] for name, each in took.items()}
+    section.add(
+        "`track()`, SQLite",
+        median["sqlite"],
+        "µs",
+        "the memory outbox",
+        median["memory"],
+        Goal(OF_MEMORY),
+    )
+    what = "the slowest call of 100, SQLite"
+    section.add(what, p99["sqlite"], "µs", "the memory outbox", p99["memory"])
+    return section
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(command(benchmark))

@@ -1,4 +1,4 @@
-"""Memory does not grow with the file; benchmarks/importing.py shows it for a million rows."""
+"""Memory does not grow with the file; benchmarks/importing.py shows it for many more rows."""
 
 from __future__ import annotations
 

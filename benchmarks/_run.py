@@ -1,0 +1,95 @@
+"""A run: how long it takes, the processes that it has started, and the end of them."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Any, Self
+
+from benchmarks import _peers
+from benchmarks._machine import machine
+from benchmarks._report import Section, met
+from benchmarks._workers import Unavailable, Worker
+
+FAST = "datalyr?transport=fast"
+
+
+class Run:
+    """Give a benchmark its workers, and end them after it.
+
+    Attributes:
+        quick: Whether it is to be over in a moment, at the price of figures that vary.
+    """
+
+    def __init__(self, quick: bool = False) -> None:
+        self.quick = quick
+        self._stack = ExitStack()
+        self.skipped: list[str] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stack.close()
+
+    def of(self, full: int, quick: int) -> int:
+        """Choose a number of rounds, calls or seconds."""
+        return quick if self.quick else full
+
+    def worker(self, program: str, *arguments: Any, **options: Any) -> Worker:
+        """Start a program of ours."""
+        made = Worker(program, *map(str, arguments), **options)
+        return self._stack.enter_context(made)
+
+    def peer(self, peer: str, program: str, *arguments: Any) -> Worker:
+        """Start a program in the peers' environment."""
+        made = _peers.worker(program, *map(str, arguments), peer=peer)
+        return self._stack.enter_context(made)
+
+    def sink(self, delay: float = 0.0) -> int:
+        """Start a sink, and return its port."""
+        port: int = self.worker("sink", delay).ask("port")
+        return port
+
+    def keep(self, context: Any) -> Any:
+        """Enter a context that ends with this run."""
+        return self._stack.enter_context(context)
+
+    def contestants(self, names: list[str], port: int, skipped: list[str]) -> dict[str, Worker]:
+        """Start those that are there; the others are skipped by name."""
+        found = {}
+        for name in names:
+            arguments = ("contestants", name, port)
+            try:
+                known = name in _peers.PACKAGES
+                found[name] = self.peer(name, *arguments) if known else self.worker(*arguments)
+            except Unavailable as error:
+                skipped.append(f"{_peers.TITLES.get(name, name)} ({error})")
+        return found
+
+
+Benchmark = Callable[[Run], Section]
+
+
+def measured(benchmark: Benchmark, quick: bool) -> Section:
+    """Run one benchmark."""
+    with Run(quick) as run:
+        return benchmark(run)
+
+
+def command(benchmark: Benchmark) -> int:
+    """Run one benchmark from the shell; the exit status tells whether its goals are met."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--quick", action="store_true", help="a rough figure, soon")
+    options = parser.parse_args()
+    about = machine()  # the load before there is ours
+    section = measured(benchmark, options.quick)
+    print(about, section.markdown(), sep="\n")
+    return not met([section])

@@ -1,0 +1,45 @@
+"""Medians of rounds in which variants take turns.
+
+Whatever else the machine does in a round is then fair to all of them.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Mapping
+from typing import Any
+
+
+def rounds_of(
+    rounds: int, variants: Mapping[str, Callable[[], Any]], *, warm: bool = True
+) -> dict[str, list[Any]]:
+    """Return what each variant gave in each round; each time another one is the first.
+
+    Args:
+        rounds: How many count.
+        variants: What to call, by name.
+        warm: Whether a round that does not count goes before.
+    """
+    names = list(variants)
+    found: dict[str, list[Any]] = {name: [] for name in names}
+    if warm:
+        for work in variants.values():
+            work()
+    for number in range(rounds):
+        first = number % len(names) if names else 0
+        for name in names[first:] + names[:first]:
+            found[name].append(variants[name]())
+    return found
+
+
+def by_turns(
+    rounds: int, variants: Mapping[str, Callable[[], float]], *, warm: bool = True
+) -> dict[str, float]:
+    """Return each variant's median."""
+    found = rounds_of(rounds, variants, warm=warm)
+    return {name: statistics.median(figures) for name, figures in found.items()}
+
+
+def median_of(replies: list[dict[str, float]], name: str) -> float:
+    """Return the median of one of the figures that a variant gave in each round."""
+    return statistics.median(reply[name] for reply in replies)

@@ -1,0 +1,64 @@
+"""What a delivered event costs the process in all: `python -m benchmarks.delivery`."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+
+from benchmarks._report import Goal, Section
+from benchmarks._run import FAST, Run, command
+from benchmarks._turns import median_of, rounds_of
+from benchmarks._workers import Worker
+
+TITLES = {
+    "socket": "a bare socket",
+    "http.client": "http.client",
+    "datalyr": "Datalyr",
+    FAST: 'Datalyr, `transport="fast"`',
+    "segment": "Segment",
+    "posthog": "PostHog",
+    "snowplow": "Snowplow",
+    "rudderstack": "RudderStack",
+}
+OF_SOCKET = {"datalyr": 7.0, FAST: 2.0}
+OF_POSTHOG = {FAST: 1.0}
+TEXT = """\
+The CPU time of the whole process for one event, from the call to the answer of a sink in another
+process. The bare socket is the floor: one thread, one connection that is kept, a request that is
+ready, `sendall` and `recv`. Datalyr's ingest takes one event a request; Segment, PostHog and
+RudderStack send up to 100 in one, Snowplow 10."""
+
+
+def benchmark(run: Run) -> Section:
+    section = Section("An event that is delivered", TEXT)
+    sink, count = run.worker("sink", 0), run.of(3000, 1000)
+    port = sink.ask("port")
+    workers = run.contestants(list(TITLES), port, section.skipped)
+    found = rounds_of(
+        run.of(9, 3),
+        {name: partial(_delivered, each, sink, count) for name, each in workers.items()},
+    )
+    cost = {name: median_of(replies, "cpu") for name, replies in found.items()}
+    for name in workers:
+        what = f"one event, {TITLES[name]}"
+        goal = Goal(OF_SOCKET[name]) if name in OF_SOCKET else None
+        section.add(what, cost[name], "µs", TITLES["socket"], cost["socket"], goal)
+        if name in OF_POSTHOG and "posthog" in cost:
+            goal = Goal(OF_POSTHOG[name])
+            section.add(what, cost[name], "µs", TITLES["posthog"], cost["posthog"], goal)
+        requests = median_of(found[name], "requests")
+        section.notes.append(f"{TITLES[name]}: {requests:.3g} requests an event")
+    return section
+
+
+def _delivered(worker: Worker, sink: Worker, count: int) -> dict[str, float]:
+    before = sink.ask("counts")["requests"]
+    found: dict[str, float] = worker.ask("delivery", count)
+    requests = sink.ask("counts")["requests"] - before
+    if not requests:
+        raise RuntimeError("nothing has come to the sink")
+    return {**found, "requests": requests / count}
+
+
+if __name__ == "__main__":
+    sys.exit(command(benchmark))
