@@ -35,11 +35,11 @@ def track(
     if not isinstance(event, str) or not event:
         raise InvalidEvent(f"an event name must be a non-empty string, not {_told(event)}")
     return Event(
-        event=event,
-        user_id=clean_id(user_id, "user_id"),
-        anonymous_id=clean_id(anonymous_id, "anonymous_id") or new_anonymous_id(),
-        event_id=clean_event_id(event_id),
-        properties=_properties(properties),
+        event,
+        clean_id(user_id, "user_id"),
+        clean_id(anonymous_id, "anonymous_id") or new_anonymous_id(),
+        clean_event_id(event_id),
+        _properties(properties),
         timestamp=clean_timestamp(timestamp),
     )
 
@@ -211,7 +211,7 @@ def _properties(value: object) -> dict[str, Any]:
     """Copy the caller's properties, so that a later change to them changes nothing here."""
     if value is None:
         return {}
-    if isinstance(value, Mapping):
+    if type(value) is dict or isinstance(value, Mapping):
         return dict(value)
     told = plain(value)  # a dataclass or a model is as good as a mapping
     if isinstance(told, dict):

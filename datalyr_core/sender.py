@@ -104,7 +104,7 @@ class Sender:
             self.finish(self._clock.now() + self.exit_timeout)
         elif not self._threads and not self._add_thread(most=1):
             pass  # the next event tries to start one, and flush and exit need none
-        elif self._outbox.waiting >= self._config.flush_at or not self._dispatcher.idle:
+        elif self._outbox.waiting >= self._config.flush_at or self._dispatcher.running:
             self._hasten()
         # When everything else is on its way, the event itself is the oldest that waits.
         return not evicted or evicted[-1].body is not body
@@ -401,7 +401,7 @@ class Sender:
         thread = threading.current_thread()
         over = self._stopping or (self._retired and not len(self._outbox))
         free = len(self._threads) - self._dispatcher.busy
-        if over or (free > 1 and self._dispatcher.idle):
+        if over or (free > 1 and not self._dispatcher.running):
             self._threads.discard(thread)
         return thread not in self._threads
 

@@ -34,33 +34,28 @@ class Verbs:
             timestamp: When it happened, if not now.
         """
         return self._send(
-            calls.track,
-            event,
-            event=event,
-            properties=properties,
-            event_id=event_id,
-            timestamp=timestamp,
+            calls.track, event, None, event, properties, event_id=event_id, timestamp=timestamp
         )
 
     def identify(
         self, user_id: object = None, traits: Mapping[str, Any] | None = None
     ) -> str | None:
         """Say who the visitor is; later events of this request carry the user id."""
-        return self._send(calls.identify, "$identify", user_id=user_id, traits=traits)
+        return self._send(calls.identify, "$identify", user_id, traits)
 
     def page(
         self, name: str | None = None, properties: Mapping[str, Any] | None = None
     ) -> str | None:
         """Track a page view with this request's URL, referrer and campaign parameters."""
-        return self._send(calls.page, "$pageview", name=name, properties=properties)
+        return self._send(calls.page, "$pageview", None, name, properties)
 
     def alias(self, new_user_id: object = None, previous_id: object = None) -> str | None:
         """Tie a new user id to a previous one, by default to the visitor's anonymous id."""
-        return self._send(calls.alias, "$alias", new_user_id=new_user_id, previous_id=previous_id)
+        return self._send(calls.alias, "$alias", new_user_id, previous_id)
 
     def group(self, group_id: object = None, traits: Mapping[str, Any] | None = None) -> str | None:
         """Say that the visitor belongs to a group."""
-        return self._send(calls.group, "$group", group_id=group_id, traits=traits)
+        return self._send(calls.group, "$group", None, group_id, traits)
 
     def track_purchase(
         self,
@@ -75,13 +70,16 @@ class Verbs:
         return self._send(
             calls.track_purchase,
             "purchase",
-            value=value,
-            currency=currency,
-            properties=properties,
+            None,
+            value,
+            currency,
+            properties,
             event_id=event_id,
             timestamp=timestamp,
         )
 
-    def _send(self, call: Callable[..., Event], name: object, /, **told: object) -> str | None:
+    def _send(
+        self, call: Callable[..., Event], name: object, /, *arguments: object, **others: object
+    ) -> str | None:
         """Make the event of a call and see to it; `name` is the event's, if it is a string."""
         raise NotImplementedError
