@@ -13,7 +13,7 @@ from datalyr_core.broker import message
 from datalyr_core.broker.connection import prepare
 from datalyr_core.broker.publisher import Publisher
 from datalyr_core.config import Config
-from datalyr_core.delivery.base import Batch, Reply
+from datalyr_core.delivery.base import Batch, Reply, stale_until
 from datalyr_core.errors import SendRefused, Unavailable
 
 KEEP = 30.0  # seconds that an idle connection is kept: less than brokers and firewalls keep it
@@ -89,10 +89,11 @@ class BrokerTransport:
                 run, and the broker is not on this machine.
         """
         self._guard()
-        give_up_at = time.monotonic() + self._budget()
+        begun, budget = time.monotonic(), self._budget()
+        give_up_at = begun + budget
         publisher = self._alive()
         try:
-            if publisher and self._is_published(publisher, bodies, give_up_at):
+            if publisher and self._is_published(publisher, bodies, begun, budget):
                 return Reply(200)
             publisher = Publisher(self._url, self._queue, _left(give_up_at))
             self._publish(publisher, bodies, give_up_at)
@@ -156,14 +157,15 @@ class BrokerTransport:
             return None
 
     def _is_published(
-        self, publisher: Publisher, bodies: Sequence[bytes], give_up_at: float
+        self, publisher: Publisher, bodies: Sequence[bytes], begun: float, budget: float
     ) -> bool:
         """Publish on a kept connection; False if that should be tried on a new one."""
         try:
-            self._publish(publisher, bodies, give_up_at)
+            self._publish(publisher, bodies, begun + budget)
         except Exception as error:
             # Whatever it is, with the queue made again it may be another matter.
-            if self._closed or "Blocked" in _kinds(error) or _is_past(give_up_at):
+            late = time.monotonic() >= stale_until(begun, budget)
+            if late or self._closed or "Blocked" in _kinds(error):
                 raise
             return False
         return True
@@ -212,7 +214,3 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 def _left(give_up_at: float) -> float:
     return max(give_up_at - time.monotonic(), 0.01)
-
-
-def _is_past(give_up_at: float) -> bool:
-    return time.monotonic() >= give_up_at - 0.01

@@ -5,9 +5,11 @@ from __future__ import annotations
 # A fork in the middle of an import leaves the child with a lock that nobody releases. What
 # the sender's threads would import is therefore imported here, in the main thread.
 import encodings.idna  # noqa: F401 - by a connection to a host name
+import logging
 import ssl
 import threading
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import cache, partial
@@ -20,13 +22,16 @@ import httpx
 
 from datalyr_core import guard
 from datalyr_core.config import Config
-from datalyr_core.delivery.base import Reply
+from datalyr_core.delivery.base import Reply, stale_until
 from datalyr_core.delivery.network import TimedBackend, give_up_at
 from datalyr_core.errors import SendRefused, TransportError
 from datalyr_core.event import LIBRARY
 from datalyr_core.options import is_loopback
 from datalyr_core.per_thread import PerThread
 from datalyr_core.version import __version__
+from datalyr_core.warn_once import warn_once
+
+logger = logging.getLogger("datalyr")
 
 MAX_REPLY = 65_536  # bytes of a reply that are read; nobody needs more to understand it
 BODY_TIME = 1.0  # seconds for it, once the status is there: that is what counts
@@ -63,11 +68,12 @@ class HttpTransport:
         self._elsewhere = guard.host_elsewhere(config.host) if guarded else None
         self._timeout = config.timeout
         self._most_kept = config.concurrency
+        self._stale_at: deque[float] = deque(maxlen=config.concurrency + 1)  # when the last were
         self._deadline: PerThread[float] = PerThread()
         self._closed = False
 
     def send(self, body: bytes) -> Reply:
-        """Post a body, again at once while kept connections turn out to be dead.
+        """Post a body, again at once on a new connection if a kept one turns out to be dead.
 
         Raises:
             TransportError: No answer came in time; it shows the engine's error.
@@ -76,21 +82,19 @@ class HttpTransport:
         if self._elsewhere and (refusal := guard.refusal(self._elsewhere)):
             raise SendRefused(refusal)
         budget = self._budget()
-        end = time.monotonic() + budget
-        # A server that has closed a connection says so at once. What breaks off later has been
-        # under way, and a try with little time left may be taken and its answer missed.
-        stale_until = end - budget / 2
-        kept = self._most_kept
+        begun = time.monotonic()
+        again = False
         while True:
             watch = _Watch()
             try:
-                return self._exchange(body, watch, budget, end)
+                return self._exchange(body, watch, budget, begun + budget, again=again)
             except Exception as error:  # also of a foreign client, which may raise anything
+                in_time = time.monotonic() < stale_until(begun, budget)
                 # Closing takes the connection away from a request that is under way.
-                again = kept and not self._closed and time.monotonic() < stale_until
-                if not (again and watch.reused and _is_stale(error)):
+                if again or self._closed or not (in_time and watch.reused and _is_stale(error)):
                     raise TransportError(f"{type(error).__name__}: {error}"[:500]) from error
-            kept -= 1
+            again = True
+            self._note_stale()
 
     def close(self) -> None:
         """Close the connections that are ours."""
@@ -107,13 +111,31 @@ class HttpTransport:
         """Set it for this thread alone: others have their usual time."""
         self._deadline.set(deadline)
 
-    def _exchange(self, body: bytes, watch: _Watch, budget: float, end: float) -> Reply:
+    def _note_stale(self) -> None:
+        """Say it once if more connections break off than can have been closed while idle.
+
+        What broke off may have been taken: the ingest then gets events twice, all the time.
+        """
+        now = time.monotonic()
+        self._stale_at.append(now)
+        if len(self._stale_at) > self._most_kept and now - self._stale_at[0] < KEEP_ALIVE:
+            warn_once(
+                logger,
+                "the ingest, or what is before it, keeps breaking off connections that it has "
+                "kept alive; events are sent again at once, and some may come twice",
+                kind="connections break off",
+            )
+
+    def _exchange(
+        self, body: bytes, watch: _Watch, budget: float, end: float, *, again: bool
+    ) -> Reply:
         extensions = {
             "timeout": dict.fromkeys(("connect", "read", "write", "pool"), budget),
             "trace": watch,
         }
         give_up_at.set(end)
-        with self._engine.post(body, extensions) as (status, headers, content):
+        post = self._engine.post_anew if again else self._engine.post
+        with post(body, extensions) as (status, headers, content):
             end = min(end, time.monotonic() + BODY_TIME)
             give_up_at.set(end)
             return Reply(status, headers, _beginning(content, end))
@@ -130,6 +152,10 @@ class _Engine(Protocol):
     """Post one body."""
 
     def post(
+        self, body: bytes, extensions: dict[str, Any]
+    ) -> AbstractContextManager[_Answered]: ...
+
+    def post_anew(
         self, body: bytes, extensions: dict[str, Any]
     ) -> AbstractContextManager[_Answered]: ...
 
@@ -153,27 +179,38 @@ class _Pool:
         tls_settings(ssl.SSLContext)  # what is wrong with them is to be known now
         # Made by the first send. gevent may patch after an application has been imported, as
         # under gunicorn with --preload: a lock of before holds up a whole process of greenlets.
-        self._made: httpcore.ConnectionPool | None = None
+        self._made: dict[int, httpcore.ConnectionPool] = {}  # by how many connections are kept
         # Re-entrant: a finalizer that tracks may run while this very thread holds it.
         self._making = threading.RLock()
         self._network = TimedBackend()
+        self._most = most
         self._make = partial(
             httpcore.ConnectionPool,
             proxy=_proxy_for(url),
             max_connections=most + 1,  # one for an exiting thread
-            max_keepalive_connections=most,
             keepalive_expiry=KEEP_ALIVE,
             network_backend=self._network,
         )
 
-    def _pool(self) -> httpcore.ConnectionPool:
+    def _pool(self, kept: int) -> httpcore.ConnectionPool:
         with self._making:
-            made = self._made or self._make(ssl_context=tls_settings(ssl.SSLContext))
-            self._made = self._made or made
-            return self._made
+            if kept not in self._made:
+                settings = tls_settings(ssl.SSLContext)
+                made = self._make(max_keepalive_connections=kept, ssl_context=settings)
+                self._made.setdefault(kept, made)
+            return self._made[kept]
+
+    def post(self, body: bytes, extensions: dict[str, Any]) -> AbstractContextManager[_Answered]:
+        return self._posted(body, extensions, self._most)
+
+    def post_anew(
+        self, body: bytes, extensions: dict[str, Any]
+    ) -> AbstractContextManager[_Answered]:
+        """Post on a connection that is new: where one is stale, the others are likely to be."""
+        return self._posted(body, extensions, 0)
 
     @contextmanager
-    def post(self, body: bytes, extensions: dict[str, Any]) -> Iterator[_Answered]:
+    def _posted(self, body: bytes, extensions: dict[str, Any], kept: int) -> Iterator[_Answered]:
         length = (b"Content-Length", b"%d" % len(body))
         request = httpcore.Request(
             b"POST",
@@ -182,7 +219,7 @@ class _Pool:
             content=body,
             extensions=extensions,
         )
-        response = self._pool().handle_request(request)
+        response = self._pool(kept).handle_request(request)
         try:
             headers = {
                 name.decode("latin-1"): value.decode("latin-1") for name, value in response.headers
@@ -195,8 +232,8 @@ class _Pool:
         # First, and all at once: the pool closes one after the other, and does not know those
         # that are being made.
         self._network.close()
-        if self._made is not None:
-            self._made.close()
+        for made in self._made.values():
+            made.close()
 
 
 class _Client:
@@ -221,6 +258,9 @@ class _Client:
         finally:
             response.close()
 
+    # Whether its connections are kept is the application's decision.
+    post_anew = post
+
     def close(self) -> None:
         pass
 
@@ -239,7 +279,8 @@ class _Watch:
     def __call__(self, name: str, info: Any) -> None:
         """Hear of a step, through the trace extension of httpcore."""
         self._begun = True
-        if name == "connection.connect_tcp.started":
+        # That of a proxy that speaks SOCKS is another step than an ordinary connection's.
+        if name.endswith((".connect_tcp.started", ".connect_unix_socket.started")):
             self._connected = True
 
     @property

@@ -115,10 +115,9 @@ def read_status(path: Path) -> OutboxStatus:
         owners = connection.execute("SELECT id, pid, since, sink, trouble FROM owners ORDER BY id")
         told = [_owner_status(connection, path, *row) for row in owners.fetchall()]
         version = version_of(connection)
-    parts = (path, Path(f"{path}-wal"))
-    file_size = sum(part.stat().st_size for part in parts if part.exists())
+    size = _size(path) + _size(Path(f"{path}-wal"))
     return OutboxStatus(
-        path, version, file_size, tuple(owner for owner in told if owner.events or owner.alive)
+        path, version, size, tuple(owner for owner in told if owner.events or owner.alive)
     )
 
 
@@ -160,6 +159,14 @@ def _owner_status(
     ).fetchone()
     alive = is_locked(lock_path(path, owner))
     return OwnerStatus(owner, pid, since, alive, sink, events, size, oldest, trouble)
+
+
+def _size(path: Path) -> int:
+    """Return a file's bytes; the log is removed by the last process that closes the outbox."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _opened(path: Path) -> sqlite3.Connection:

@@ -37,6 +37,10 @@ class Unusable(Exception):
     """Say why a file that is in order cannot be the outbox."""
 
 
+class BeingOpened(Unusable):
+    """Say that another process is about to open the file, as many do when a server starts."""
+
+
 def first_id(owner: int) -> int:
     """Return the id before an owner's first event."""
     return owner << SEQUENCE_BITS

@@ -142,6 +142,9 @@ class SqliteOutbox(Upkeep):
         """Read an owner's next events; False if there are none."""
         if not lane.unloaded or self._broken or self._inside:
             return False
+        # Where a fork has closed it, the file of this name may be another one by now.
+        if not self._opened() or not lane.unloaded:
+            return False
         rows = self._in_file(lambda: self._file.load(lane.owner, lane.position, BATCH))
         if rows is None:
             return False

@@ -17,10 +17,9 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from datalyr_core.outbox.locks import FileLock, available
-from datalyr_core.outbox.schema import Unusable, first_id, migrate
+from datalyr_core.outbox.schema import BeingOpened, Unusable, first_id, migrate
 
-BUSY = 0.25  # seconds that a call of `track` waits at most for another process's write
-SETUP_WAIT = 2.0  # seconds that the first one waits while another process opens the file
+BUSY = 0.25  # seconds that a call of `track` waits at most while another process writes or opens
 CLEARED = 500  # events that are deleted at once where there are many
 TURN = 0.01  # seconds that others have between two such deletions
 CHECKPOINT_AT = 1_000_000  # bytes of the log after which it is written back into the file
@@ -42,8 +41,11 @@ class OutboxFile:
 
     # Opening
 
-    def open(self) -> sqlite3.Connection:
+    def open(self, *, wait: float = BUSY) -> sqlite3.Connection:
         """Open the file, make it where there is none, and bring its tables up to date.
+
+        Args:
+            wait: Seconds to wait at most while another process opens it.
 
         Raises:
             sqlite3.Error: SQLite cannot use it.
@@ -51,7 +53,7 @@ class OutboxFile:
             Unusable: It is no outbox, or not one that this release knows.
         """
         if self._connection is None:
-            with self._alone():
+            with self._alone(wait):
                 self._make()
                 self._connection = self._connected()
                 stat = self.path.stat()
@@ -75,7 +77,7 @@ class OutboxFile:
         Returns:
             Its new name; None if the file is in order.
         """
-        with self._alone():
+        with self._alone(BUSY):
             if self._is_sound():
                 return None
             kept = self.path.with_name(f"{self.path.name}.corrupt-{time.time_ns()}")
@@ -94,13 +96,13 @@ class OutboxFile:
         return (stat.st_dev, stat.st_ino) == self._identity
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
+    def _alone(self, wait: float) -> Iterator[None]:
         """Keep other processes from opening the file, or from setting it aside."""
         if not available():  # pragma: no cover - Windows
             raise Unusable("this system has no flock")
-        lock = FileLock.acquire(Path(f"{self.path}-lock"), wait=SETUP_WAIT)
+        lock = FileLock.acquire(Path(f"{self.path}-lock"), wait=wait)
         if lock is None:
-            raise Unusable("another process has been opening it for too long")
+            raise BeingOpened("another process has been opening it for too long")
         with closing(lock):
             yield
 

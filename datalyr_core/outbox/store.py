@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from datalyr_core.outbox.lane import Lane, StoredEntry
-from datalyr_core.outbox.schema import Unusable, owner_of
-from datalyr_core.outbox.sqlite_file import OutboxFile, is_corruption
+from datalyr_core.outbox.schema import BeingOpened, Unusable, owner_of
+from datalyr_core.outbox.sqlite_file import BUSY, OutboxFile, is_corruption
 
 logger = logging.getLogger("datalyr.outbox")
 
@@ -79,6 +79,7 @@ class Store:
         self._trouble: str | None = None  # why the ingest takes nothing, once that is known
         self._gone = False  # whether it was abandoned
         self._broken = self._corrupt = False  # whether the file is out of use
+        self._said = False  # whether the log says so
         self._retry_at = self._look_at = self._pause = 0.0
         self._news: list[tuple[int, str]] = []  # to be logged
         # Re-entrant: a finalizer that tracks may run while this very thread holds it.
@@ -101,7 +102,8 @@ class Store:
     def _open(self) -> None:
         if self._path in inherited:
             raise Unusable("this process was forked without Python's hooks while it was open")
-        connection = self._file.open()
+        # Who tracks waits for others once, not whenever it is tried again.
+        connection = self._file.open(wait=0.0 if self._pause else BUSY)
         own = self._own
         # Its number may be another's by now, where somebody has removed all files.
         if own.owner and not self._file.has_as_own(own.owner, self._since):
@@ -137,7 +139,10 @@ class Store:
 
     def _fail(self, error: BaseException) -> None:
         """Do without the file for a while."""
-        if not self._broken and not self._pause:
+        # A crowd at the start is through by the next try; what could not wait goes in then.
+        in_a_crowd = isinstance(error, BeingOpened) and not self._pause
+        if not self._said and not in_a_crowd:
+            self._said = True
             told = f"{type(error).__name__}: {error}"
             self._news.append(
                 (
@@ -169,8 +174,11 @@ class Store:
 
     def _is_well(self) -> None:
         """Say that the file is in use again, once all that was to be done there could be."""
-        if self._pause and not self._broken:
-            self._pause = 0.0
+        if self._broken:
+            return
+        self._pause = 0.0
+        if self._said:
+            self._said = False
             told = f"the outbox {self._path} is in use again"
             self._news.append((logging.WARNING, told))
 
@@ -238,6 +246,9 @@ class Store:
     def _write_settled(self) -> None:
         """Delete what is settled; as long as that fails, a crash makes it be sent again."""
         if self._broken or self._inside:
+            return
+        # Where a fork has closed it, the file of this name may be another one by now.
+        if self._own.owner and not self._opened():
             return
         ids = self._settled.copy()
         if ids:  # or a file that is closed would be opened for nothing

@@ -40,9 +40,7 @@ class Upkeep(Store):
         """Count what dead owners left behind among this process's own; tell if there is any."""
         with self._upkeep:
             with self._lock:
-                if self._gone:  # a drain that was under way when the client was closed
-                    return False
-                self._greedy = True
+                self._greedy = not self._gone  # or a drain was under way when it was closed
             if not self._foreign.in_all:
                 with self._lock:
                     self._write_settled()  # is through with the last one

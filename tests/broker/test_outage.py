@@ -5,12 +5,16 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
-from datalyr_core import Datalyr
+from datalyr_core import Config, Datalyr
+from datalyr_core.delivery.base import STALE
+from datalyr_core.delivery.broker import BrokerTransport
+from datalyr_core.errors import Unavailable
 from tests.broker.conftest import Publishing
 from tests.broker.taking import names_at, taken
 from tests.support.brokers import Broker
@@ -84,6 +88,23 @@ def test_a_restart_between_two_messages_is_no_failure(
     assert client.flush(60)
     assert (client.stats.retried, caplog.records) == (0, [])
     assert names_at(mortal.url, QUEUE)[-1] == "second"
+
+
+def test_a_kept_connection_that_breaks_off_late_is_a_failure(mortal: Any) -> None:
+    """Published again in the little time that is left, its confirmation would come too late."""
+    mortal.start()
+    transport = BrokerTransport(Config(api_key="dk_test", broker=mortal.url, timeout=60))
+    transport.send_many([b"{}"])
+    mortal.pause()
+    with ThreadPoolExecutor(1) as pool:
+        sent = pool.submit(transport.send_many, [b"{}"])
+        with pytest.raises(TimeoutError):
+            sent.result(3 * STALE)
+        mortal.kill()
+        with pytest.raises(Unavailable) as caught:
+            sent.result(30)
+    assert "refused" not in str(caught.value)  # as a new connection would be
+    transport.close()
 
 
 def test_no_event_is_given_up_however_often_the_broker_fails(mortal: Any) -> None:

@@ -32,6 +32,7 @@ from tests.support.ingest import (
     Received,
     slow,
 )
+from tests.support.proxy import SocksProxy, unix_socket_to
 from tests.support.waiting import eventually
 
 
@@ -402,12 +403,93 @@ def test_a_kept_connection_that_breaks_off_late_is_a_failure(
     client = make_client(concurrency=1, timeout=1, retry_limit=0, **hooks.options)
     track(client, 1)
     client.flush()
-    ingest.script.append(Answer(delay=0.7, cut=0))
-    ingest.answer = slow(0.5)
+    ingest.script.append(Answer(delay=0.5, cut=0))
     track(client, 1)
     assert not client.flush()
     assert len(hooks.errors) == 1
     assert len(ingest.requests) == 2
+
+
+def test_a_kept_connection_may_take_a_round_trip_to_break_off(
+    make_client: MakeClient, ingest: IngestServer, hooks: Hooks
+) -> None:
+    client = make_client(concurrency=1, **hooks.options)
+    track(client, 1)
+    client.flush()
+    ingest.script.append(Answer(delay=0.1, cut=0))
+    track(client, 1)
+    assert client.flush()
+    assert (client.stats.retried, hooks.errors) == (0, [])
+
+
+@pytest.mark.parametrize("given", [False, True])
+def test_an_event_is_sent_again_at_once_only_once(
+    given: bool, make_client: MakeClient, ingest: IngestServer, hooks: Hooks
+) -> None:
+    """Each request may have been taken before its connection was reset."""
+    ingest.answer = slow(0.3)
+    with httpx.Client() as http:
+        options: dict[str, Any] = {"http_client": http} if given else {}
+        client = make_client(concurrency=5, retry_limit=0, **hooks.options, **options)
+        track(client, 5)
+        client.flush()
+        assert ingest.connections == 5
+        ingest.answer = RESET
+        track(client, 1)
+        assert not client.flush()
+        assert len(ingest.requests) == 7
+        # One of our own is a new one: where one is stale, the others are likely to be.
+        assert (ingest.requests[-1].connection == 6) is not given
+        assert len(hooks.errors) == 1
+        client.close(timeout=0)
+
+
+def test_an_ingest_that_keeps_breaking_connections_off_is_told_of_once(
+    make_client: MakeClient, ingest: IngestServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    def answer(request: Received) -> Answer:
+        before = sum(each.connection == request.connection for each in ingest.requests)
+        return RESET if before == 2 else OK  # the second on each connection
+
+    ingest.answer = answer
+    client = make_client(concurrency=2)
+    for number in range(1, 13):
+        track(client, 1)
+        assert client.flush()
+        warned = [each for each in caplog.messages if "keeps breaking off" in each]
+        # Each other event finds a connection broken: two may have been closed meanwhile.
+        assert len(warned) == (number >= 6), number
+    assert client.stats.retried == 0
+
+
+@pytest.mark.parametrize("via", ["a SOCKS proxy", "a unix socket"])
+def test_a_new_connection_that_breaks_off_is_no_stale_one(
+    via: str,
+    make_client: MakeClient,
+    ingest: IngestServer,
+    hooks: Hooks,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ingest.answer = RESET
+    with ExitStack() as stack:
+        options: dict[str, Any] = {**hooks.options, "retry_limit": 0}
+        if via == "a SOCKS proxy":
+            proxy = stack.enter_context(SocksProxy(ingest.port))
+            for name in ("NO_PROXY", "no_proxy"):
+                monkeypatch.delenv(name, raising=False)
+            monkeypatch.setenv("ALL_PROXY", f"socks5://127.0.0.1:{proxy.port}")
+            monkeypatch.setenv("DATALYR_LIVE", "1")  # the name is not this machine's
+            options["host"] = "http://ingest.example/track"
+        else:
+            path = stack.enter_context(unix_socket_to(ingest.port))
+            transport = httpx.HTTPTransport(uds=path)
+            options["http_client"] = stack.enter_context(httpx.Client(transport=transport))
+        client = make_client(**options)
+        track(client, 1)
+        assert not client.flush()
+        client.close(timeout=0)
+    assert len(ingest.requests) == 1
+    assert len(hooks.errors) == 1
 
 
 @pytest.mark.parametrize("library", ["httpx", "httpx2"])

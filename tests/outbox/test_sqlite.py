@@ -21,7 +21,7 @@ from datalyr_core.outbox.base import Entry
 from datalyr_core.outbox.lane import DEDUPLICATED
 from datalyr_core.outbox.locks import FileLock, is_locked
 from datalyr_core.outbox.sqlite import BATCH, MOST_EVICTED, SqliteOutbox
-from datalyr_core.outbox.sqlite_file import CHECKPOINT_AT, checkpoint, lock_path
+from datalyr_core.outbox.sqlite_file import CHECKPOINT_AT, OutboxFile, checkpoint, lock_path
 from datalyr_core.outbox.store import SETTLED, inherited
 from tests.outbox.conftest import MakeOutbox
 
@@ -43,6 +43,11 @@ def drained(outbox: SqliteOutbox) -> Iterator[bytes]:
         outbox.settle(entry)
         outbox.tend()
         yield entry.body
+
+
+def remove_all(path: Path) -> None:
+    for part in path.parent.iterdir():
+        part.unlink()
 
 
 def rows(path: Path, what: str = "body", table: str = "events") -> list[Any]:
@@ -383,6 +388,61 @@ def test_nothing_is_left_of_an_owner_that_has_delivered(
     outbox.abandon()
     assert sorted(part.name for part in path.parent.iterdir()) == ["outbox.db", "outbox.db-lock"]
     assert rows(path, "id", "owners") == []
+
+
+def test_one_that_is_abandoned_while_it_takes_over_leaves_that_to_others(
+    make_outbox: MakeOutbox, path: Path
+) -> None:
+    dead, outbox, next_one = make_outbox(), make_outbox(), make_outbox()
+    fill(dead, 3)
+    dead.abandon()
+
+    class Slow(OutboxFile):
+        def measure(self, owner: int) -> tuple[int, int]:
+            outbox.abandon()  # in another thread
+            return super().measure(owner)
+
+    fill(outbox, 1)
+    outbox.settle(leased(outbox))
+    outbox._adopt(Slow(path))
+    assert (outbox.taken_over, outbox.held) == (0, 0)
+    fill(next_one, 1, "n")
+    next_one.tend()
+    assert next_one.taken_over == 3
+
+
+# A fork closes the file, and another may be in its place when it is opened again
+
+
+def test_what_was_settled_is_not_deleted_from_another_file(
+    make_outbox: MakeOutbox, path: Path
+) -> None:
+    one, two = make_outbox(), make_outbox()
+    fill(one, 3)
+    settled = [leased(one), leased(one)]
+    one.before_fork()
+    one.after_fork()
+    for entry in settled:
+        one.settle(entry)
+    remove_all(path)
+    fill(two, 3, "f")
+    one._settled_since = 0.0  # it is due
+    one.tend()
+    assert {b"f1", b"f2", b"f3"} <= set(rows(path))
+
+
+def test_what_others_have_in_another_file_is_not_read_for_ones_own(
+    make_outbox: MakeOutbox, path: Path
+) -> None:
+    one, two = make_outbox(window=2), make_outbox()
+    fill(one, 4)  # two of them in the file alone
+    one.before_fork()
+    one.after_fork()
+    remove_all(path)
+    fill(two, 6, "f")
+    assert [leased(one).body for _ in range(2)] == [b"e1", b"e2"]
+    assert one.lease(patient=False) is None
+    assert list(drained(two)) == [b"f%d" % number for number in range(1, 7)]
 
 
 # Bounds

@@ -27,7 +27,7 @@ AGAIN = "is in use again"
 @pytest.fixture(autouse=True)
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sqlite_file, "BUSY", 0.02)
-    monkeypatch.setattr(sqlite_file, "SETUP_WAIT", 0.05)
+    monkeypatch.setattr(store, "BUSY", 0.02)
     monkeypatch.setattr(store, "RETRY_FIRST", 0.001)
     monkeypatch.setattr(store, "RETRY_MOST", 0.002)
 
@@ -128,6 +128,42 @@ def test_one_that_another_process_opens_for_too_long(
     goes_on(outbox, caplog, path)
 
 
+def test_a_crowd_that_opens_it_at_the_start_is_no_trouble(
+    caplog: pytest.LogCaptureFixture, make_outbox: MakeOutbox, path: Path
+) -> None:
+    outbox = make_outbox()
+    lock = FileLock.acquire(Path(f"{path}-lock"))
+    assert lock is not None
+    fill(outbox, 2)
+    outbox.tend()
+    assert (outbox.waiting, path.exists()) == (2, False)
+    lock.close()
+    mended(outbox)
+    assert rows(path) == [b"e1", b"e2"]
+    assert told(caplog) == []
+
+
+def test_who_tracks_waits_for_one_that_opens_it_as_for_one_that_writes_and_only_once(
+    make_outbox: MakeOutbox, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+    real = FileLock.acquire
+
+    def acquire(path: Path, *, wait: float = 0.0) -> FileLock | None:
+        waits.append(wait)
+        return real(path, wait=wait)
+
+    monkeypatch.setattr(sqlite_file.FileLock, "acquire", acquire)
+    outbox = make_outbox()
+    lock = real(Path(f"{path}-lock"))
+    assert lock is not None
+    fill(outbox, 1)
+    mended(outbox)
+    mended(outbox)
+    assert waits == [store.BUSY, 0.0, 0.0]
+    lock.close()
+
+
 def test_what_was_settled_while_it_was_locked_is_deleted_later(
     make_outbox: MakeOutbox, path: Path
 ) -> None:
@@ -172,10 +208,7 @@ def test_reading_can_fail_too(
     outbox.before_fork()  # closes the file
     outbox.after_fork()
     with locked(path):
-        lock = FileLock.acquire(Path(f"{path}-lock"))
         assert outbox.lease(patient=False) is None
-        assert lock is not None
-        lock.close()
     assert told(caplog) == []  # nothing is logged under the sender's lock
     outbox.tend()
     assert CANNOT in told(caplog)[0]

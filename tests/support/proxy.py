@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import socket
+import tempfile
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -54,6 +57,23 @@ class TunnelProxy:
         _carry(client, server)
 
 
+class SocksProxy(TunnelProxy):
+    """Speak SOCKS 5 (RFC 1928) in place of HTTP."""
+
+    def _tunnel(self, client: socket.socket) -> None:
+        with client.makefile("rb", buffering=0) as stream:
+            _, methods = stream.read(2)
+            stream.read(methods)
+            client.sendall(b"\x05\x00")  # none of them is needed
+            *_, kind = stream.read(4)
+            length = {1: 4, 4: 16}.get(kind) or stream.read(1)[0]
+            self.requests.append(stream.read(length + 2)[:-2].decode("latin-1"))
+        server = socket.create_connection(("127.0.0.1", self._target))
+        client.sendall(b"\x05\x00\x00\x01" + bytes(6))
+        threading.Thread(target=_carry, args=(server, client), daemon=True).start()
+        _carry(client, server)
+
+
 def _read_head(client: socket.socket) -> bytes | None:
     """Read a request's head; None of a client that leaves before it has said all of it."""
     head = b""
@@ -63,6 +83,33 @@ def _read_head(client: socket.socket) -> bytes | None:
             if head.endswith(b"\r\n\r\n"):
                 return head
     return None
+
+
+@contextmanager
+def unix_socket_to(port: int) -> Iterator[str]:
+    """Lead a unix socket, whose path is given, to a port of this machine."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        socket.socket(socket.AF_UNIX) as listener,
+    ):
+        path = str(Path(folder, "socket"))
+        listener.bind(path)
+        listener.listen()
+
+        def accept() -> None:
+            with suppress(OSError):
+                while True:
+                    client, _ = listener.accept()
+                    server = socket.create_connection(("127.0.0.1", port))
+                    for ends in ((client, server), (server, client)):
+                        threading.Thread(target=_carry, args=ends, daemon=True).start()
+
+        threading.Thread(target=accept, daemon=True).start()
+        try:
+            yield path
+        finally:
+            with suppress(OSError):
+                listener.shutdown(socket.SHUT_RDWR)  # which ends the wait for clients
 
 
 def _carry(source: socket.socket, sink: socket.socket) -> None:

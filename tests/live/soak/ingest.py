@@ -156,7 +156,7 @@ class Ingest:
         task = asyncio.current_task()
         assert task
         self._serving.add(task)
-        taken: list[int] = []  # where the arrivals of this connection are
+        taken: list[int] = []  # where the arrival of this connection's last request is, if any
         try:
             with suppress(OSError, EOFError):
                 while await self._exchange(reader, writer, taken):
@@ -172,7 +172,7 @@ class Ingest:
 
         A reset throws away what has arrived and was not read yet.
         """
-        for index in taken[-1:]:
+        for index in taken:
             last = self.arrivals[index]
             if time.monotonic() - last.at < PATIENCE:
                 self.arrivals[index] = last._replace(answered=False)
@@ -184,6 +184,7 @@ class Ingest:
         head = await reader.readuntil(b"\r\n\r\n")
         body = await reader.readexactly(_length(head))
         came = time.monotonic()
+        taken.clear()  # whoever asks again has read the answer of before
         self.requests[self._fault] += 1
         fate = FATES[self._fault](self.requests[self._fault])
         answered = False
