@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Mapping
 from contextlib import suppress
 from decimal import Decimal
-from typing import Any, ParamSpec
+from typing import Any
 
 from datalyr_core.encoding import plain
 from datalyr_core.errors import InvalidEvent, shown
 from datalyr_core.event import Event, clean_event_id, clean_timestamp
 from datalyr_core.identity import new_anonymous_id
-
-P = ParamSpec("P")
 
 _NEVER_IDS = (bool, float, bytes, Mapping, list, tuple, set, frozenset, Awaitable)
 
@@ -136,18 +134,11 @@ def track_purchase(
     )
 
 
-def made(call: Callable[P, Event], *args: P.args, **kwargs: P.kwargs) -> Event:
-    """Make the event of a call, whatever the caller's values do when they are looked at.
-
-    Raises:
-        InvalidEvent: The call makes no event; nothing else.
-    """
-    try:
-        return call(*args, **kwargs)
-    except InvalidEvent:
-        raise
-    except Exception as error:
-        raise InvalidEvent(f"an argument cannot be read ({type(error).__name__})") from error
+def reason(error: Exception) -> str:
+    """Say why a call has made no event; a value may raise anything when it is looked at."""
+    if isinstance(error, InvalidEvent):
+        return str(error)
+    return f"an argument cannot be read ({type(error).__name__})"
 
 
 def refused(

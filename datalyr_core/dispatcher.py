@@ -103,6 +103,7 @@ class Dispatcher:
         self._aside: list[Entry] = []  # used up their retries in this pass
         self._delayed: dict[int, float] = {}  # until when entries wait for their next try
         self._resting = 0  # threads that wait for something to come
+        self._woken = False  # whether one of them was told, and has not looked yet
         self._fruitless = False  # whether the last thing that happened was that
         self._tries = 0  # that failed in a row in this pass, since it began or one was set aside
         self._answered_before = 0  # how many events the ingest had answered when the pass began
@@ -119,6 +120,7 @@ class Dispatcher:
     def wake(self) -> None:
         """Look again whether a pass is due."""
         with self._cond:
+            self._woken = True
             self._cond.notify_all()
 
     def want_pass(self, *, hurry: bool) -> int:
@@ -225,9 +227,10 @@ class Dispatcher:
     def needs_waking(self) -> bool:
         """Tell whether events that come now would not be noticed; asked without the lock.
 
-        A thread that rests has looked once more after it said so: what came before is seen.
+        A thread that rests has looked once more after it said so: what came before is seen. One
+        that was told looks as soon as it can, and is not told for each event until then.
         """
-        return self._resting > 0 and not self._gate.failures
+        return self._resting > 0 and not self._woken and not self._gate.failures
 
     @property
     def busy(self) -> int:
@@ -257,6 +260,7 @@ class Dispatcher:
             lease, resting = None, False
             while not (lease or done() or self._is_past(deadline)):
                 now = self._clock.now()
+                self._woken = False  # before it looks: what comes from here on wakes it again
                 lease = self._try(now, joining)
                 if lease or done():  # the pass may have ended just now
                     break

@@ -11,7 +11,6 @@ from datalyr_core import calls
 from datalyr_core.attribution import page_properties, request_properties
 from datalyr_core.config import Config
 from datalyr_core.encoding import snapshot
-from datalyr_core.errors import InvalidEvent
 from datalyr_core.event import DropReason, Event
 from datalyr_core.identity import visitor_cookie
 from datalyr_core.response import Header, may_set_cookie, sets_cookie
@@ -191,15 +190,14 @@ class Tracker(Verbs):
         return [("Set-Cookie", cookie), *private]
 
     def made(
-        self, call: Callable[..., Event], name: object, /, *arguments: object, **others: object
+        self, call: Callable[..., Event], name: object, told: dict[str, Any]
     ) -> tuple[Event, Any] | None:
         """Make the event of a call.
 
         Args:
             call: One of those in `datalyr_core.calls`.
             name: The event's name, as far as it is one.
-            *arguments: The call's arguments.
-            **others: Those that it takes by name.
+            told: The call's arguments.
 
         Returns:
             The event, without a user unless the call names one, and who the user is:
@@ -213,13 +211,13 @@ class Tracker(Verbs):
             return None
         user = visitor.user_id()
         if call is calls.page:
-            others["known"] = page_properties(self._request)
+            told["known"] = page_properties(self._request)
         try:
-            event = calls.made(call, *arguments, anonymous_id=visitor.anonymous_id(), **others)
-        except InvalidEvent as problem:
+            event = call(**told, anonymous_id=visitor.anonymous_id())
+        except Exception as error:
             known = None if user is PENDING else user
             refused = calls.refused(name, user_id=known, anonymous_id=self.anonymous_id)
-            self._drop(refused, DropReason.VALIDATION_ERROR, str(problem))
+            self._drop(refused, DropReason.VALIDATION_ERROR, calls.reason(error))
             return None
         if wanted := self._config.request_context:
             for fact, value in request_properties(self._request, wanted).items():
@@ -248,10 +246,8 @@ class Tracker(Verbs):
 
     # How
 
-    def _send(
-        self, call: Callable[..., Event], name: object, /, *arguments: object, **others: object
-    ) -> str | None:
-        made = self.made(call, name, *arguments, **others)
+    def _send(self, call: Callable[..., Event], name: object, told: dict[str, Any]) -> str | None:
+        made = self.made(call, name, told)
         if made is None:
             return None
         event, user = made
