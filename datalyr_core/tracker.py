@@ -116,6 +116,11 @@ class Tracker(Verbs):
 
     # For plugins
 
+    @property
+    def sets_cookie(self) -> bool:
+        """Tell whether `cookie_headers` may have any for some visitor."""
+        return self._config.set_visitor_cookie
+
     def user(self) -> Any:
         """Return the user's id, None, or `PENDING` where only an await could tell."""
         return self._visitor.user_id()
@@ -134,7 +139,8 @@ class Tracker(Verbs):
         if self._waiting:
             self._found = self._visitor.found_user(user_id)
         self._settled = True
-        self._release()
+        if self._waiting:
+            self._release()
 
     def settle_so_far(self, user_id: object) -> None:
         """Release the events that waited for a user who is about to be another; more may wait.
