@@ -23,10 +23,14 @@ class Backpressure:
     """Know whether calls of this thread wait.
 
     Of a thread, not of a context: tasks and threads that copy one may serve requests.
+
+    Attributes:
+        in_use: Whether any thread's calls have ever waited; few programs have such threads.
     """
 
     def __init__(self) -> None:
         """Begin with calls that do not wait."""
+        self.in_use = False
         self._wait: PerThread[Wait] = PerThread()
 
     @property
@@ -43,6 +47,7 @@ class Backpressure:
     @contextmanager
     def applied(self, seconds: float | None) -> Iterator[None]:
         """Let calls wait, each for some seconds at most."""
+        self.in_use = True
         with self._wait.set_to(Wait(seconds, current_tracker())):
             yield
 

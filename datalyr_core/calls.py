@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Mapping
 from contextlib import suppress
 from decimal import Decimal
-from typing import Any, ParamSpec
+from typing import Any
 
 from datalyr_core.encoding import plain
 from datalyr_core.errors import InvalidEvent, shown
 from datalyr_core.event import Event, clean_event_id, clean_timestamp
 from datalyr_core.identity import new_anonymous_id
-
-P = ParamSpec("P")
 
 _NEVER_IDS = (bool, float, bytes, Mapping, list, tuple, set, frozenset, Awaitable)
 
@@ -35,11 +33,11 @@ def track(
     if not isinstance(event, str) or not event:
         raise InvalidEvent(f"an event name must be a non-empty string, not {_told(event)}")
     return Event(
-        event=event,
-        user_id=clean_id(user_id, "user_id"),
-        anonymous_id=clean_id(anonymous_id, "anonymous_id") or new_anonymous_id(),
-        event_id=clean_event_id(event_id),
-        properties=_properties(properties),
+        event,
+        clean_id(user_id, "user_id"),
+        clean_id(anonymous_id, "anonymous_id") or new_anonymous_id(),
+        clean_event_id(event_id),
+        _properties(properties),
         timestamp=clean_timestamp(timestamp),
     )
 
@@ -136,18 +134,11 @@ def track_purchase(
     )
 
 
-def made(call: Callable[P, Event], *args: P.args, **kwargs: P.kwargs) -> Event:
-    """Make the event of a call, whatever the caller's values do when they are looked at.
-
-    Raises:
-        InvalidEvent: The call makes no event; nothing else.
-    """
-    try:
-        return call(*args, **kwargs)
-    except InvalidEvent:
-        raise
-    except Exception as error:
-        raise InvalidEvent(f"an argument cannot be read ({type(error).__name__})") from error
+def reason(error: Exception) -> str:
+    """Say why a call has made no event; a value may raise anything when it is looked at."""
+    if isinstance(error, InvalidEvent):
+        return str(error)
+    return f"an argument cannot be read ({type(error).__name__})"
 
 
 def refused(
@@ -211,7 +202,7 @@ def _properties(value: object) -> dict[str, Any]:
     """Copy the caller's properties, so that a later change to them changes nothing here."""
     if value is None:
         return {}
-    if isinstance(value, Mapping):
+    if type(value) is dict or isinstance(value, Mapping):
         return dict(value)
     told = plain(value)  # a dataclass or a model is as good as a mapping
     if isinstance(told, dict):

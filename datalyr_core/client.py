@@ -21,7 +21,7 @@ from datalyr_core.backpressure import Backpressure
 from datalyr_core.client_verbs import ClientVerbs
 from datalyr_core.config import Config
 from datalyr_core.delivery.choice import AnyTransport, inherited_transport_of, transport_of
-from datalyr_core.errors import InvalidEvent, shown
+from datalyr_core.errors import shown
 from datalyr_core.event import DropReason, Event
 from datalyr_core.hooks import Hooks
 from datalyr_core.identity import new_anonymous_id
@@ -164,7 +164,7 @@ class Datalyr(ClientVerbs):
             has interrupted `track`: it closes in another thread then.
         """
         self._notice_fork()
-        if self._sender.is_putting:
+        if self._sender.is_locked_here:
             # Another thread can wait. Where none can start, the end of the process delivers.
             with suppress(RuntimeError):
                 threading.Thread(target=self.close, args=(timeout,), name="datalyr-close").start()
@@ -309,18 +309,18 @@ class Datalyr(ClientVerbs):
             if inherited:  # no lock is held: a handler of the log may do anything
                 _warn_of_inherited_client()
 
-    def _call(self, call: Callable[..., Event], name: object, /, **told: object) -> str | None:
+    def _call(self, call: Callable[..., Event], name: object, told: dict[str, Any]) -> str | None:
         try:
-            event = calls.made(call, **told)
-        except InvalidEvent as problem:
+            event = call(**told)
+        except Exception as error:
             refused = calls.refused(name, **told)
-            self._drop(refused, DropReason.VALIDATION_ERROR, str(problem))
+            self._drop(refused, DropReason.VALIDATION_ERROR, calls.reason(error))
             return None
         if event.user_id is None and _is_absent(told["anonymous_id"]) and self.config.enabled:
             self._hooks.warn_once(
                 "an event has neither a user id nor an anonymous id, so it belongs to nobody"
             )
-        if self._backpressure.applies:
+        if self._backpressure.in_use and self._backpressure.applies:
             return self._accept_with_room(event)
         return self._accept(event)
 

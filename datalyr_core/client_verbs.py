@@ -37,24 +37,22 @@ class ClientVerbs:
             event_id: The de-duplication key; give a redelivered event the same one.
             timestamp: When it happened, if not now: ISO 8601, epoch seconds, a datetime.
         """
-        return self._call(
-            calls.track,
-            event,
-            user_id=user_id,
-            event=event,
-            properties=properties,
-            anonymous_id=anonymous_id,
-            event_id=event_id,
-            timestamp=timestamp,
-        )
+        told = {
+            "user_id": user_id,
+            "event": event,
+            "properties": properties,
+            "anonymous_id": anonymous_id,
+            "event_id": event_id,
+            "timestamp": timestamp,
+        }
+        return self._call(calls.track, event, told)
 
     def identify(
         self, user_id: object = None, traits: Properties = None, *, anonymous_id: object = None
     ) -> str | None:
         """Say who a user is: their traits, and which visitor they are."""
-        return self._call(
-            calls.identify, "$identify", user_id=user_id, traits=traits, anonymous_id=anonymous_id
-        )
+        told = {"user_id": user_id, "traits": traits, "anonymous_id": anonymous_id}
+        return self._call(calls.identify, "$identify", told)
 
     def page(
         self,
@@ -65,14 +63,13 @@ class ClientVerbs:
         anonymous_id: object = None,
     ) -> str | None:
         """Track a page view; give its URL as the property `url`."""
-        return self._call(
-            calls.page,
-            "$pageview",
-            user_id=user_id,
-            name=name,
-            properties=properties,
-            anonymous_id=anonymous_id,
-        )
+        told = {
+            "user_id": user_id,
+            "name": name,
+            "properties": properties,
+            "anonymous_id": anonymous_id,
+        }
+        return self._call(calls.page, "$pageview", told)
 
     def alias(
         self,
@@ -82,13 +79,12 @@ class ClientVerbs:
         anonymous_id: object = None,
     ) -> str | None:
         """Tie a new user id to a previous id, by default to the visitor's."""
-        return self._call(
-            calls.alias,
-            "$alias",
-            new_user_id=new_user_id,
-            previous_id=previous_id,
-            anonymous_id=anonymous_id,
-        )
+        told = {
+            "new_user_id": new_user_id,
+            "previous_id": previous_id,
+            "anonymous_id": anonymous_id,
+        }
+        return self._call(calls.alias, "$alias", told)
 
     def group(
         self,
@@ -99,14 +95,13 @@ class ClientVerbs:
         anonymous_id: object = None,
     ) -> str | None:
         """Say that a user belongs to a group."""
-        return self._call(
-            calls.group,
-            "$group",
-            user_id=user_id,
-            group_id=group_id,
-            traits=traits,
-            anonymous_id=anonymous_id,
-        )
+        told = {
+            "user_id": user_id,
+            "group_id": group_id,
+            "traits": traits,
+            "anonymous_id": anonymous_id,
+        }
+        return self._call(calls.group, "$group", told)
 
     def track_purchase(
         self,
@@ -120,18 +115,23 @@ class ClientVerbs:
         timestamp: Timestamp = None,
     ) -> str | None:
         """Track a purchase; `value` is a finite number, `currency` defaults to USD."""
-        return self._call(
-            calls.track_purchase,
-            "purchase",
-            user_id=user_id,
-            value=value,
-            currency=currency,
-            properties=properties,
-            anonymous_id=anonymous_id,
-            event_id=event_id,
-            timestamp=timestamp,
-        )
+        told = {
+            "user_id": user_id,
+            "value": value,
+            "currency": currency,
+            "properties": properties,
+            "anonymous_id": anonymous_id,
+            "event_id": event_id,
+            "timestamp": timestamp,
+        }
+        return self._call(calls.track_purchase, "purchase", told)
 
-    def _call(self, call: Callable[..., Event], name: object, /, **told: object) -> str | None:
-        """Make the event of a call and see to it; `name` is the event's, if it is a string."""
+    def _call(self, call: Callable[..., Event], name: object, told: dict[str, Any]) -> str | None:
+        """Make the event of a call and see to it.
+
+        Args:
+            call: What makes it.
+            name: Its name, if it is a string.
+            told: The call's arguments.
+        """
         raise NotImplementedError

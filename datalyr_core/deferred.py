@@ -62,11 +62,11 @@ class DeferredTracker(Verbs):
         self._tracker = tracker
         self._find = find
 
-    def _send(self, call: Callable[..., Event], name: object, /, **told: object) -> str | None:
+    def _send(self, call: Callable[..., Event], name: object, told: dict[str, Any]) -> str | None:
         later = self._find()
         if later is None:
-            return self._tracker._send(call, name, **told)
-        made = self._tracker.made(call, name, **told)
+            return self._tracker._send(call, name, told)
+        made = self._tracker.made(call, name, told)
         if made is None:
             return None
         event, user = made

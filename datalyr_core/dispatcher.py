@@ -69,7 +69,14 @@ class Bell(threading.Condition):
 
 
 class Dispatcher:
-    """Hand out events and settle them."""
+    """Hand out events and settle them.
+
+    Attributes:
+        running: Whether a pass is under way.
+        delivered: How many events the ingest took.
+        retried: How many sends were tried again.
+        lost: How many accepted events were given up.
+    """
 
     def __init__(
         self, config: Config, outbox: Outbox, hooks: Hooks, clock: Clock, batch: Batch = ONE
@@ -88,7 +95,7 @@ class Dispatcher:
         self._gate = Gate()
         self._sending: dict[int, float] = {}  # since when each lease is, by its first entry
         self._quickest = 0.0  # how fast the ingest answers when nothing else is in the way
-        self._running = False  # whether a pass is under way
+        self.running = False
         self._thorough = True  # whether it goes on until nothing is left
         self._enough = 1  # how many have to wait for it to go on
         self._begun = self._ended = self._wanted = 0  # passes
@@ -96,6 +103,7 @@ class Dispatcher:
         self._aside: list[Entry] = []  # used up their retries in this pass
         self._delayed: dict[int, float] = {}  # until when entries wait for their next try
         self._resting = 0  # threads that wait for something to come
+        self._woken = False  # whether one of them was told, and has not looked yet
         self._fruitless = False  # whether the last thing that happened was that
         self._tries = 0  # that failed in a row in this pass, since it began or one was set aside
         self._answered_before = 0  # how many events the ingest had answered when the pass began
@@ -112,6 +120,7 @@ class Dispatcher:
     def wake(self) -> None:
         """Look again whether a pass is due."""
         with self._cond:
+            self._woken = True
             self._cond.notify_all()
 
     def want_pass(self, *, hurry: bool) -> int:
@@ -210,11 +219,6 @@ class Dispatcher:
                     self._reporting.add(thread)
 
     @property
-    def idle(self) -> bool:
-        """Tell whether no pass is under way."""
-        return not self._running
-
-    @property
     def in_trouble(self) -> bool:
         """Tell whether the ingest fails, as the log says it."""
         return self._in_trouble
@@ -223,9 +227,10 @@ class Dispatcher:
     def needs_waking(self) -> bool:
         """Tell whether events that come now would not be noticed; asked without the lock.
 
-        A thread that rests has looked once more after it said so: what came before is seen.
+        A thread that rests has looked once more after it said so: what came before is seen. One
+        that was told looks as soon as it can, and is not told for each event until then.
         """
-        return self._resting > 0 and not self._gate.failures
+        return self._resting > 0 and not self._woken and not self._gate.failures
 
     @property
     def busy(self) -> int:
@@ -255,6 +260,7 @@ class Dispatcher:
             lease, resting = None, False
             while not (lease or done() or self._is_past(deadline)):
                 now = self._clock.now()
+                self._woken = False  # before it looks: what comes from here on wakes it again
                 lease = self._try(now, joining)
                 if lease or done():  # the pass may have ended just now
                     break
@@ -270,13 +276,13 @@ class Dispatcher:
 
     def _try(self, now: float, joining: bool) -> Lease | None:
         """Begin a pass if one is due, and hand out what can go."""
-        if not self._running and self._due(now):
+        if not self.running and self._due(now):
             # Somebody waits for all of it; or there is nothing to gain by waiting for more.
             self._thorough = self._wanted > self._begun or self._batch is ONE
             self._enough = 1
-            self._running, self._begun = True, self._begun + 1
+            self.running, self._begun = True, self._begun + 1
             self._answered_before = self._answers
-        return self._lease(now, joining) if self._running else None
+        return self._lease(now, joining) if self.running else None
 
     def _due(self, now: float) -> bool:
         """Tell whether a pass should begin."""
@@ -329,7 +335,7 @@ class Dispatcher:
 
     def _pause(self, now: float, deadline: float | None) -> float | None:
         """Return how long to wait for something to happen, None for as long as it takes."""
-        if not self._running:
+        if not self.running:
             pause: float | None = 0.0 if self._wanted > self._begun else self._due_at - now
         elif self._gate.failures and not self._gate.admits(now):
             pause = self._gate.wait(now)
@@ -359,7 +365,7 @@ class Dispatcher:
                 entry.failed_flushes = max(entry.failed_flushes - 1, 0)
             self._outbox.give_back(entry)
         self._aside.clear()
-        self._running = self._fruitless = False
+        self.running = self._fruitless = False
         self._tries = 0
         self._ended = self._begun
         self._due_at = now + self._config.flush_interval

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -19,6 +20,7 @@ Timestamp = str | float | Decimal | datetime | date | None
 
 LIBRARY = "datalyr-python"
 MAX_EVENT_ID = 256  # UTF-16 code units, as the Node SDK counts
+_last_second = (-1, "")  # that `now` wrote
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -43,8 +45,7 @@ class DropCounts(dict[str, int]):
         return 0
 
 
-def _context() -> dict[str, Any]:
-    return {"library": LIBRARY, "version": __version__, "source": "api", "schema_version": 1}
+_CONTEXT = {"library": LIBRARY, "version": __version__, "source": "api", "schema_version": 1}
 
 
 @dataclass(slots=True)
@@ -66,20 +67,22 @@ class Event:
     anonymous_id: str = ""
     event_id: str = ""
     properties: dict[str, Any] = field(default_factory=dict)
-    context: dict[str, Any] = field(default_factory=_context)
+    context: dict[str, Any] = field(default_factory=_CONTEXT.copy)
     timestamp: str = ""
 
     def to_body(self) -> bytes:
         """Encode the event as the ingest takes it."""
-        properties = {**self.properties, "anonymous_id": self.anonymous_id}
-        wire: dict[str, Any] = {"event": self.event}
-        if self.user_id is not None:
-            wire["userId"] = self.user_id
-        wire["anonymousId"] = self.anonymous_id
-        wire["eventId"] = self.event_id
-        wire["properties"] = properties
-        wire["context"] = self.context
-        wire["timestamp"] = self.timestamp
+        wire = {
+            "event": self.event,
+            "userId": self.user_id,
+            "anonymousId": self.anonymous_id,
+            "eventId": self.event_id,
+            "properties": {**self.properties, "anonymous_id": self.anonymous_id},
+            "context": self.context,
+            "timestamp": self.timestamp,
+        }
+        if self.user_id is None:
+            del wire["userId"]
         return encode(wire)
 
     @classmethod
@@ -117,7 +120,7 @@ def marked_as_delayed(body: bytes, seconds: int) -> bytes:
 
 def clean_event_id(value: object) -> str:
     """Return the caller's event id, shortened where it is over-long, or a fresh one."""
-    if not isinstance(value, str) or not value.strip():
+    if value is None or not isinstance(value, str) or not value.strip():
         return new_id()
     if value.isascii() and len(value) <= MAX_EVENT_ID:
         return value
@@ -132,8 +135,21 @@ def clean_event_id(value: object) -> str:
 
 def clean_timestamp(value: object) -> str:
     """Write a moment as ISO 8601 in UTC, cut to milliseconds; what is no moment is now."""
-    moment = read_moment(value) or datetime.now(UTC)
+    moment = None if value is None else read_moment(value)
+    if moment is None:
+        return now()
     return moment.isoformat(timespec="milliseconds")[:-6] + "Z"
+
+
+def now() -> str:
+    """Write this moment as `clean_timestamp` does."""
+    global _last_second
+    second, milliseconds = divmod(int(time.time() * 1000), 1000)
+    then, text = _last_second
+    if then != second:  # most events come in the second of the one before
+        text = datetime.fromtimestamp(second, UTC).isoformat()[:-6]
+        _last_second = (second, text)  # both at once: other threads read it
+    return f"{text}.{milliseconds:03d}Z"
 
 
 def is_moment(value: object) -> bool:

@@ -16,6 +16,7 @@ COOKIE_MAX_AGE = 31_536_000  # a year, in seconds
 
 _BLANKS = " \t"  # all that RFC 6265 takes away; str.strip() would also take control characters
 _VISIBLE_ASCII = re.compile(r"[\x21-\x7e]{1,256}\Z")
+_VARIANT = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
 _PERCENT_ENCODED = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
 
 
@@ -25,11 +26,10 @@ def new_id() -> str:
     It asks the operating system each time: a pool of random numbers would be the same in
     two processes after a fork, and so would the ids of two visitors.
     """
-    raw = bytearray(os.urandom(16))
-    raw[6] = raw[6] & 0x0F | 0x40
-    raw[8] = raw[8] & 0x3F | 0x80
-    text = raw.hex()
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    drawn = os.urandom(16).hex()
+    # Two of its digits tell what it is: the version, and the variant in two bits.
+    variant = _VARIANT[drawn[16]]
+    return f"{drawn[:8]}-{drawn[8:12]}-4{drawn[13:16]}-{variant}{drawn[17:20]}-{drawn[20:]}"
 
 
 def new_anonymous_id() -> str:

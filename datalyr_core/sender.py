@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 import sys
 import threading
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
@@ -57,7 +57,7 @@ class Sender:
         self._ending = threading.RLock()  # held for a moment; no other is taken meanwhile
         self._telling: Counter[int] = Counter()  # threads that say what they have given up
         self._told = threading.Condition(self._ending)
-        self._putting: dict[int, list[Entry]] = {}  # what made room meanwhile, by thread
+        self._evicted: deque[Entry] = deque()  # what made room, and nobody could be told yet
         self._lost_before: int | None = None  # when the client was closed
         self._finishing = 0  # threads that deliver before the exit
         self._finishing_since = 0.0
@@ -82,32 +82,42 @@ class Sender:
 
     def put(self, body: bytes) -> bool:
         """Take an event; False if it was dropped at once."""
-        thread = threading.get_ident()
-        if (within := self._putting.get(thread)) is not None:
-            # A finalizer or a signal's handler, in the middle of this very thread's `put`, which
-            # does the rest: that takes locks that others hold while they wait for the outbox.
-            evicted = self._outbox.put(body)
-            within.extend(evicted)
-            return not evicted or evicted[-1].body is not body
-        self._putting[thread] = within = []
-        try:
-            evicted = self._outbox.put(body)
-        finally:
-            del self._putting[thread]
-        if evicted or within:
-            self._give_up([*within, *evicted], DropReason.QUEUE_OVERFLOW, "the queue is full")
-        if self._stopping:  # closed between the caller's check and now
-            self._give_up_all(DropReason.CLOSED, "the client is closed")
-            return self._outbox.kept > 0
-        if self._exiting or lifecycle.is_exiting():
-            # Nobody comes after this thread: it delivers before it goes on.
-            self.finish(self._clock.now() + self.exit_timeout)
-        elif not self._threads and not self._add_thread(most=1):
-            pass  # the next event tries to start one, and flush and exit need none
-        elif self._outbox.waiting >= self._config.flush_at or not self._dispatcher.idle:
-            self._hasten()
+        evicted = self._outbox.put(body)
+        if evicted or self._evicted or not self._threads or self._is_over or self._is_unnoticed:
+            self._evicted.extend(evicted)
+            # Else a finalizer or a signal's handler has come in the middle of something; whoever
+            # is next does the rest, which takes locks of which others wait for the outbox.
+            if not self._outbox.is_locked_here and not self._see_to_it():
+                return self._outbox.kept > 0
         # When everything else is on its way, the event itself is the oldest that waits.
         return not evicted or evicted[-1].body is not body
+
+    @property
+    def _is_over(self) -> bool:
+        return self._stopping or self._exiting or lifecycle.is_exiting()
+
+    def _see_to_it(self) -> bool:
+        """Do what an event may call for; False if it came too late."""
+        if self._evicted:
+            self._report_evicted()
+        if self._stopping:  # closed between the caller's check and now
+            self._give_up_all(DropReason.CLOSED, "the client is closed")
+            return False
+        if self._is_over:
+            # Nobody comes after this thread: it delivers before it goes on.
+            self.finish(self._clock.now() + self.exit_timeout)
+        elif (self._threads or self._add_thread(most=1)) and self._is_unnoticed:
+            self._hasten()
+        # Else the next event tries to start one, and flush and exit need none.
+        return True
+
+    def _report_evicted(self) -> None:
+        told: list[Entry] = []
+        with suppress(IndexError):  # another thread may tell of some
+            while True:
+                told.append(self._evicted.popleft())
+        if told:
+            self._give_up(told, DropReason.QUEUE_OVERFLOW, "the queue is full")
 
     def take_up(self) -> None:
         """Deliver what somebody else has put into the outbox."""
@@ -121,6 +131,14 @@ class Sender:
         if not (own or self._exiting) and (self._threads or self._add_thread(most=1)):
             self._dispatcher.wait_for_room(seconds)
 
+    @property
+    def _is_unnoticed(self) -> bool:
+        """Tell whether what waits is to be sent now, and no thread is about to."""
+        dispatcher = self._dispatcher
+        if not (dispatcher.running or self._outbox.waiting >= self._config.flush_at):
+            return False
+        return dispatcher.needs_waking or dispatcher.crowded(len(self._threads))
+
     def _hasten(self) -> None:
         """See to it that what waits is noticed, also while every thread is busy."""
         if self._dispatcher.needs_waking:
@@ -131,13 +149,9 @@ class Sender:
     # Waiting for delivery
 
     @property
-    def is_putting(self) -> bool:
-        """Tell whether this thread is in the middle of `put`.
-
-        That is, whether a signal's handler or a finalizer asks. It must wait for no delivery:
-        whoever delivers waits for the locks that this thread holds.
-        """
-        return threading.get_ident() in self._putting
+    def is_locked_here(self) -> bool:
+        """Tell whether a signal's handler or a finalizer asks that must wait for no delivery."""
+        return self._outbox.is_locked_here
 
     def flush(self, timeout: float | None) -> bool:
         """Wait until all is delivered or dropped, or a whole pass delivers nothing.
@@ -148,7 +162,7 @@ class Sender:
         Returns:
             True when everything was delivered.
         """
-        if self.is_putting:
+        if self.is_locked_here:
             return False
         deadline = None if timeout is None else self._clock.now() + timeout
         lost = self._dispatcher.lost
@@ -163,7 +177,7 @@ class Sender:
 
     def drain(self, timeout: float | None) -> bool:
         """Do as `flush`, and deliver also what others left in the outbox."""
-        if self.is_putting:
+        if self.is_locked_here:
             return False
         end = None if timeout is None else self._clock.now() + timeout
         lost, fruitless = self._dispatcher.lost, 0
@@ -401,7 +415,7 @@ class Sender:
         thread = threading.current_thread()
         over = self._stopping or (self._retired and not len(self._outbox))
         free = len(self._threads) - self._dispatcher.busy
-        if over or (free > 1 and self._dispatcher.idle):
+        if over or (free > 1 and not self._dispatcher.running):
             self._threads.discard(thread)
         return thread not in self._threads
 

@@ -11,7 +11,6 @@ from datalyr_core import calls
 from datalyr_core.attribution import page_properties, request_properties
 from datalyr_core.config import Config
 from datalyr_core.encoding import snapshot
-from datalyr_core.errors import InvalidEvent
 from datalyr_core.event import DropReason, Event
 from datalyr_core.identity import visitor_cookie
 from datalyr_core.response import Header, may_set_cookie, sets_cookie
@@ -40,6 +39,11 @@ class Tracker(Verbs):
     A plugin makes it, and it does nothing until it is asked: the cookie is parsed, consent
     is read and the user is looked up when the first event is tracked. Calls return the
     event id, or None when the event was dropped; they raise nothing.
+
+    Attributes:
+        claim: The last one of an identify that waits.
+        client: The client behind it, if there is one.
+        facts: What is known of the visitor. It holds nothing of the request.
     """
 
     __slots__ = (
@@ -54,6 +58,7 @@ class Tracker(Verbs):
         "_waiting",
         "claim",
         "client",
+        "facts",
     )
 
     def __init__(
@@ -80,10 +85,11 @@ class Tracker(Verbs):
         self._accept = accept
         self._drop = drop
         self._visitor = Visitor(request, config, facts)
+        self.facts = self._visitor.facts
         self._waiting: list[tuple[Event, bool]] = []  # with: lacks its user
         self._found: Any = PENDING
         self._settled = False
-        self.claim: Claim | None = None  # the last one of an identify that waits
+        self.claim: Claim | None = None
         self.client = client
 
     @property
@@ -110,14 +116,14 @@ class Tracker(Verbs):
 
     # For plugins
 
+    @property
+    def sets_cookie(self) -> bool:
+        """Tell whether `cookie_headers` may have any for some visitor."""
+        return self._config.set_visitor_cookie
+
     def user(self) -> Any:
         """Return the user's id, None, or `PENDING` where only an await could tell."""
         return self._visitor.user_id()
-
-    @property
-    def facts(self) -> Facts:
-        """Return what is known of the visitor, which holds nothing of the request."""
-        return self._visitor.facts
 
     @property
     def needs_user(self) -> bool:
@@ -133,7 +139,8 @@ class Tracker(Verbs):
         if self._waiting:
             self._found = self._visitor.found_user(user_id)
         self._settled = True
-        self._release()
+        if self._waiting:
+            self._release()
 
     def settle_so_far(self, user_id: object) -> None:
         """Release the events that waited for a user who is about to be another; more may wait.
@@ -189,14 +196,14 @@ class Tracker(Verbs):
         return [("Set-Cookie", cookie), *private]
 
     def made(
-        self, call: Callable[..., Event], name: object, /, **told: object
+        self, call: Callable[..., Event], name: object, told: dict[str, Any]
     ) -> tuple[Event, Any] | None:
         """Make the event of a call.
 
         Args:
             call: One of those in `datalyr_core.calls`.
             name: The event's name, as far as it is one.
-            **told: The call's arguments.
+            told: The call's arguments.
 
         Returns:
             The event, without a user unless the call names one, and who the user is:
@@ -204,21 +211,23 @@ class Tracker(Verbs):
         """
         self.facts["used"] = True
         name = name if isinstance(name, str) else ""
-        if not self.allowed:
+        visitor = self._visitor
+        if not visitor.allowed():
             self._drop(Event(name), DropReason.CONSENT, "the visitor is not tracked")
             return None
-        user = self._visitor.user_id()
+        user = visitor.user_id()
         if call is calls.page:
             told["known"] = page_properties(self._request)
         try:
-            event = calls.made(call, **told, anonymous_id=self._visitor.anonymous_id())
-        except InvalidEvent as problem:
+            event = call(**told, anonymous_id=visitor.anonymous_id())
+        except Exception as error:
             known = None if user is PENDING else user
             refused = calls.refused(name, user_id=known, anonymous_id=self.anonymous_id)
-            self._drop(refused, DropReason.VALIDATION_ERROR, str(problem))
+            self._drop(refused, DropReason.VALIDATION_ERROR, calls.reason(error))
             return None
-        for fact, value in request_properties(self._request, self._config.request_context).items():
-            event.properties.setdefault(fact, value)
+        if wanted := self._config.request_context:
+            for fact, value in request_properties(self._request, wanted).items():
+                event.properties.setdefault(fact, value)
         return event, user
 
     def pass_on(self, event: Event, user: Any) -> str | None:
@@ -243,8 +252,8 @@ class Tracker(Verbs):
 
     # How
 
-    def _send(self, call: Callable[..., Event], name: object, /, **told: object) -> str | None:
-        made = self.made(call, name, **told)
+    def _send(self, call: Callable[..., Event], name: object, told: dict[str, Any]) -> str | None:
+        made = self.made(call, name, told)
         if made is None:
             return None
         event, user = made

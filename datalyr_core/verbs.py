@@ -33,34 +33,37 @@ class Verbs:
             event_id: The de-duplication key; give a redelivered event the same one.
             timestamp: When it happened, if not now.
         """
-        return self._send(
-            calls.track,
-            event,
-            event=event,
-            properties=properties,
-            event_id=event_id,
-            timestamp=timestamp,
-        )
+        told = {
+            "event": event,
+            "properties": properties,
+            "event_id": event_id,
+            "timestamp": timestamp,
+        }
+        return self._send(calls.track, event, told)
 
     def identify(
         self, user_id: object = None, traits: Mapping[str, Any] | None = None
     ) -> str | None:
         """Say who the visitor is; later events of this request carry the user id."""
-        return self._send(calls.identify, "$identify", user_id=user_id, traits=traits)
+        told = {"user_id": user_id, "traits": traits}
+        return self._send(calls.identify, "$identify", told)
 
     def page(
         self, name: str | None = None, properties: Mapping[str, Any] | None = None
     ) -> str | None:
         """Track a page view with this request's URL, referrer and campaign parameters."""
-        return self._send(calls.page, "$pageview", name=name, properties=properties)
+        told = {"name": name, "properties": properties}
+        return self._send(calls.page, "$pageview", told)
 
     def alias(self, new_user_id: object = None, previous_id: object = None) -> str | None:
         """Tie a new user id to a previous one, by default to the visitor's anonymous id."""
-        return self._send(calls.alias, "$alias", new_user_id=new_user_id, previous_id=previous_id)
+        told = {"new_user_id": new_user_id, "previous_id": previous_id}
+        return self._send(calls.alias, "$alias", told)
 
     def group(self, group_id: object = None, traits: Mapping[str, Any] | None = None) -> str | None:
         """Say that the visitor belongs to a group."""
-        return self._send(calls.group, "$group", group_id=group_id, traits=traits)
+        told = {"group_id": group_id, "traits": traits}
+        return self._send(calls.group, "$group", told)
 
     def track_purchase(
         self,
@@ -72,16 +75,21 @@ class Verbs:
         timestamp: Timestamp = None,
     ) -> str | None:
         """Track a purchase; `value` is a finite number, `currency` defaults to USD."""
-        return self._send(
-            calls.track_purchase,
-            "purchase",
-            value=value,
-            currency=currency,
-            properties=properties,
-            event_id=event_id,
-            timestamp=timestamp,
-        )
+        told = {
+            "value": value,
+            "currency": currency,
+            "properties": properties,
+            "event_id": event_id,
+            "timestamp": timestamp,
+        }
+        return self._send(calls.track_purchase, "purchase", told)
 
-    def _send(self, call: Callable[..., Event], name: object, /, **told: object) -> str | None:
-        """Make the event of a call and see to it; `name` is the event's, if it is a string."""
+    def _send(self, call: Callable[..., Event], name: object, told: dict[str, Any]) -> str | None:
+        """Make the event of a call and see to it.
+
+        Args:
+            call: What makes it.
+            name: Its name, if it is a string.
+            told: The call's arguments.
+        """
         raise NotImplementedError

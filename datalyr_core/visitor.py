@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from datalyr_core.calls import clean_id
 from datalyr_core.config import Config
@@ -18,6 +18,7 @@ from datalyr_core.web_request import PENDING, WebRequest, plain
 logger = logging.getLogger("datalyr.visitor")
 
 Facts = dict[str, Any]
+T = TypeVar("T")
 
 
 def known_facts(*, allowed: bool, anonymous_id: str, user_id: str | None) -> Facts:
@@ -48,16 +49,22 @@ class Visitor:
 
     def allowed(self) -> bool:
         """Tell whether the visitor may be tracked."""
-        return bool(self._once("allowed", self._read_consent))
+        facts = self.facts
+        said: bool | None = facts.get("allowed")
+        return self._note("allowed", self._read_consent) if said is None else said
 
     def sent_id(self) -> str | None:
         """Return the id that the client sent, in the cookie or else in the configured header."""
-        found: str | None = self._once("sent_id", self._read_sent_id)
+        facts = self.facts
+        found: str | None = (
+            facts["sent_id"] if "sent_id" in facts else self._note("sent_id", self._read_sent_id)
+        )
         return found
 
     def anonymous_id(self) -> str:
         """Return the id that the client sent, else one fresh id for this request."""
-        return self.sent_id() or str(self._once("fresh_id", new_anonymous_id))
+        fresh: str | None = self.sent_id() or self.facts.get("fresh_id")
+        return fresh or self._note("fresh_id", new_anonymous_id)
 
     def user_id(self) -> Any:
         """Return the user's id: what the application said, else what authentication knows.
@@ -70,7 +77,9 @@ class Visitor:
         try:
             question = self._config.user_id
             found = self._request.user_id() if question is None else self._request.ask(question)
-            return found if found is PENDING else clean_id(plain(found), "user_id")
+            if found is None or found is PENDING:
+                return found
+            return clean_id(plain(found), "user_id")
         except Exception as error:  # a look-up that fails is no user, never a failed request
             logger.warning("the user of a request could not be looked up: %r", error)
             return None
@@ -100,10 +109,10 @@ class Visitor:
             logger.warning("the user was not set: %s", problem)
             return None
 
-    def _once(self, fact: str, find: Callable[[], Any]) -> Any:
-        """Find something out once; two threads that ask at once get the same answer."""
-        facts = self.facts
-        return facts[fact] if fact in facts else facts.setdefault(fact, find())
+    def _note(self, fact: str, find: Callable[[], T]) -> T:
+        """Find something out; two threads that do so at once get the same answer."""
+        found: T = self.facts.setdefault(fact, find())
+        return found
 
     def _read_consent(self) -> bool:
         config = self._config

@@ -113,7 +113,7 @@ def _finished(
     if _streams(response):
         content = cast(AsyncIterator[bytes], response.streaming_content)
         response.streaming_content = _settled_after(content, request, tracker)
-    if active is not None:
+    if active is not None and active.sets_cookie:
         header = partial(_header, response)
         for name, value in tracker.cookie_headers(response.status_code, header):
             if name == "Set-Cookie":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Unpack
 
 from flask import Flask, Request, Response
@@ -11,7 +12,7 @@ from datalyr_core.context import add_finder
 from datalyr_core.option_types import AllOptions
 from datalyr_flask.request import (
     NAME,
-    current_request,
+    begin,
     find_tracker,
     is_allowed,
     release,
@@ -62,7 +63,8 @@ class FlaskDatalyr:
             )
         client = self._client or Datalyr(read_config(app, self._options))
         app.extensions[NAME] = client
-        app.before_request_funcs.setdefault(None, []).insert(0, _begin)
+        # Before all `before_request` functions, which cost more to call and may track.
+        app.url_value_preprocessors.setdefault(None, []).insert(0, partial(begin, app))
         if client.config.set_visitor_cookie:
             # Flask calls them in reverse: it has to see what all others made of the response.
             app.after_request_funcs.setdefault(None, []).insert(0, _add_cookie)
@@ -72,11 +74,6 @@ class FlaskDatalyr:
         # Flask has no place for request attributes of extensions; its class is one.
         Request.datalyr = property(tracker_of)  # type: ignore[attr-defined]  # it is new
         add_finder(find_tracker)
-
-
-def _begin() -> None:
-    """Make the tracker, so that it also works where no context is left, as in a generator."""
-    tracker_of(current_request())
 
 
 def _add_cookie(response: Response) -> Response:

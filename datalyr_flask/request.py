@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from typing import cast
 
-from flask import Request, current_app, has_request_context, request
+from flask import Flask, Request, current_app, has_request_context, request
 from werkzeug.local import LocalProxy
 
 from datalyr_core import Datalyr, Tracker
@@ -40,7 +40,9 @@ class _Kept:
         """Return the tracker; after the end another one, if nobody has held on to the first."""
         tracker = self._tracker or self._weak()
         if tracker is None:
-            tracker = self._client.tracker(FlaskRequest(request), facts=self._facts)
+            tracker = self._client.tracker(
+                FlaskRequest(request, served=is_current(request)), facts=self._facts
+            )
             self._weak = weakref.ref(tracker)
         if self._tracker is None and is_current(request):
             self._tracker = tracker  # of a stream, or a copy of the context; it ends once more
@@ -62,6 +64,19 @@ def tracker_of(request: Request) -> Tracker:
     return _make_tracker(request) if kept is None else kept.tracker(request)
 
 
+def begin(app: Flask, endpoint: str | None, values: dict[str, object] | None) -> None:
+    """Make the tracker, so that it also works where no context is left, as in a generator.
+
+    Args:
+        app: The application.
+        endpoint: As Flask tells it of the URL.
+        values: As Flask tells them.
+    """
+    served = current_request()
+    if _KEPT not in served.environ:
+        _keep(served, app.extensions[NAME], served=True)
+
+
 def _make_tracker(request: Request) -> Tracker:
     client: Datalyr | None = current_app.extensions.get(NAME)
     if client is None:
@@ -69,11 +84,15 @@ def _make_tracker(request: Request) -> Tracker:
             "Datalyr is not mounted on this application: call FlaskDatalyr(app) or "
             "init_app(app) to access request.datalyr"
         )
-    web_request = FlaskRequest(request)
+    return _keep(request, client, served=is_current(request)).tracker(request)
+
+
+def _keep(request: Request, client: Datalyr, *, served: bool) -> _Kept:
+    web_request = FlaskRequest(request, served=served)
     made = _Kept(client.tracker(web_request), client)
     kept: _Kept = request.environ.setdefault(_KEPT, made)
     kept.is_excluded = client.excludes(web_request)  # a callable, which may track
-    return kept.tracker(request)
+    return kept
 
 
 def find_tracker() -> Tracker | None:
@@ -90,7 +109,7 @@ def is_allowed() -> bool:
 
 def release(error: BaseException | None = None) -> None:
     """Let go of the tracker at a request's end, or at the end of a copy of its context."""
-    kept: _Kept | None = request.environ.get(_KEPT)
+    kept: _Kept | None = current_request().environ.get(_KEPT)
     if kept is not None:
         kept.release()
 

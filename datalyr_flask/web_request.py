@@ -29,12 +29,17 @@ class FlaskRequest:
 
     __slots__ = ("_answer", "_context", "native")
 
-    def __init__(self, native: Request) -> None:
-        """Bind to a request."""
+    def __init__(self, native: Request, *, served: bool) -> None:
+        """Bind to a request.
+
+        Args:
+            native: The request.
+            served: Whether it is the one that Flask serves here.
+        """
         self.native = native
         # For who asks elsewhere, as in a thread, or later, as in a plain generator. A request
         # that is not served here has none, so that nobody takes the other's user for its own.
-        self._context = copy_context() if is_current(native) else Context()
+        self._context = copy_context() if served else Context()
         self._answer: Any = _UNASKED
 
     def header(self, name: str) -> str | None:

@@ -72,7 +72,7 @@ class DatalyrMiddleware:
             if self.client.excludes(request):
                 await self.app(scope, receive, send)
                 return
-            if self.client.config.set_visitor_cookie and scope["type"] == "http":
+            if tracker.sets_cookie and scope["type"] == "http":
                 send = _with_cookie(send, tracker)
             with activate(tracker):
                 await self.app(scope, receive, send)

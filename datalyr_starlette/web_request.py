@@ -115,8 +115,9 @@ class StarletteRequest:
 
 
 def _without_tracker(scope: Scope) -> Scope:
-    copy = {**scope}
-    state = copy["state"] = {**(copy.get("state") or {})}
-    for holder, key in ((copy, SCOPE_KEY), (copy, REQUEST_KEY), (state, SCOPE_KEY)):
-        holder.pop(key, None)
+    state = {**(scope.get("state") or {})}
+    state.pop(SCOPE_KEY, None)
+    copy = {**scope, "state": state}
+    copy.pop(SCOPE_KEY, None)
+    copy.pop(REQUEST_KEY, None)
     return copy

@@ -6,13 +6,13 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
 import orjson
 
 from datalyr_core import calls
-from datalyr_core.errors import InvalidEvent, shown
+from datalyr_core.errors import shown
 from datalyr_core.event import Event, clean_event_id, clean_timestamp, is_moment
 from datalyr_core.importing.rows import Halt, Refused, Row
 
@@ -89,9 +89,9 @@ class Columns:
         told["properties"] = self._properties(values, told)
         told["value"] = _converted(told["value"], "number", "value")
         try:
-            event = calls.made(partial(call, told))
-        except InvalidEvent as problem:
-            raise Refused(str(problem)) from problem
+            event = call(told)
+        except Exception as error:  # as when it is tracked
+            raise Refused(calls.reason(error)) from error
         event.event_id = _event_id(told["event_id"], row)
         event.timestamp = _timestamp(told["timestamp"])
         return event

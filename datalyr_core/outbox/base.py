@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 from datalyr_core.event import Event
 
@@ -78,6 +78,14 @@ class Outbox(Protocol):
     def held(self) -> int:
         """Return how many entries there are in all, those that were taken over included."""
 
+    @property
+    def is_locked_here(self) -> bool:
+        """Tell whether this very thread is in the middle of something.
+
+        That is, whether a signal's handler or a finalizer asks. It must wait for nobody: others
+        may hold their locks while they wait for the outbox.
+        """
+
     def put(self, body: bytes) -> Sequence[Entry]:
         """Take an event in, and return the oldest waiting ones that made room for it."""
 
@@ -145,6 +153,11 @@ class Outbox(Protocol):
 
     def disown(self) -> None:
         """Leave everything to the parent, in a forked child."""
+
+
+def is_owned(lock: Any) -> bool:
+    """Tell whether this thread holds an `RLock`, as `threading.Condition` asks one."""
+    return bool(lock._is_owned())
 
 
 class Ephemeral:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, NoReturn
 
-from datalyr_core.outbox.base import Entry, Ephemeral
+from datalyr_core.outbox.base import Entry, Ephemeral, is_owned
 from datalyr_core.outbox.memory import MemoryOutbox
 
 REMEMBERED = 20_000  # delivered events that are known when a broker hands them out again
@@ -194,6 +194,11 @@ class BrokerOutbox(Ephemeral):
     def __len__(self) -> int:
         """Return how many events there are, waiting or leased."""
         return len(self._memory)
+
+    @property
+    def is_locked_here(self) -> bool:
+        """Tell whether this very thread is in the middle of something."""
+        return is_owned(self._lock)
 
     @property
     def held(self) -> int:

@@ -5,16 +5,20 @@ from __future__ import annotations
 import itertools
 import threading
 from collections import deque
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from contextlib import suppress
 
-from datalyr_core.outbox.base import Entry, Ephemeral
+from datalyr_core.outbox.base import Entry, Ephemeral, is_owned
 
 PATIENCE = 3  # failed flushes by which an entry may exceed others before it steps aside
 
 
 class MemoryOutbox(Ephemeral):
-    """Keep events in a deque; the oldest waiting one makes room for a new one."""
+    """Keep events in a deque; the oldest waiting one makes room for a new one.
+
+    What is put in arrives without a lock, so that nobody who tracks waits for a sender. It is
+    numbered, and waits with the others, as soon as somebody looks.
+    """
 
     patient = False
 
@@ -25,6 +29,7 @@ class MemoryOutbox(Ephemeral):
             limit: How many events to keep at most, leased ones included.
         """
         self.limit = limit
+        self._arrived: deque[Entry] = deque()
         self._waiting: deque[Entry] = deque()
         self._leased: dict[int, Entry] = {}
         self._accepted = 0
@@ -34,48 +39,71 @@ class MemoryOutbox(Ephemeral):
     @property
     def accepted(self) -> int:
         """Return how many events were ever put in."""
-        return self._accepted
+        with self._lock:
+            return self._accepted + len(self._arrived)
 
     @property
     def waiting(self) -> int:
         """Return how many entries are waiting, without those that are leased."""
-        return len(self._waiting)
+        return len(self._arrived) + len(self._waiting)
 
     @property
     def oldest(self) -> int | None:
         """Return the number of the oldest entry, waiting or leased; None if there is none."""
         with self._lock:
+            self._take_in()
             first = (each.number for each in itertools.islice(self._waiting, 1))
             return min(itertools.chain(self._leased, first), default=None)
 
     def __len__(self) -> int:
         """Return how many entries there are, waiting or leased."""
         with self._lock:
-            return len(self._waiting) + len(self._leased)
+            return self._count()
+
+    def _count(self) -> int:
+        return len(self._arrived) + len(self._waiting) + len(self._leased)
 
     @property
     def held(self) -> int:
         """Return how many entries there are, waiting or leased."""
         return len(self)
 
-    def put(self, body: bytes) -> list[Entry]:
+    @property
+    def is_locked_here(self) -> bool:
+        """Tell whether this very thread is in the middle of something."""
+        return is_owned(self._lock)
+
+    def put(self, body: bytes) -> Sequence[Entry]:
         """Take an event in, and return the oldest waiting ones that made room for it."""
         return self.add(Entry(body))
 
-    def add(self, entry: Entry) -> list[Entry]:
+    def add(self, entry: Entry) -> Sequence[Entry]:
         """Take an entry in that somebody else has made, as `put` does."""
+        if self._count() < self.limit:
+            self._arrived.append(entry)
+            return ()
         with self._lock:
-            self._accepted += 1
-            entry.number = self._accepted
-            self._waiting.append(entry)
+            self._arrived.append(entry)
+            self._take_in()
             evicted = []
-            while len(self._waiting) + len(self._leased) > self.limit:
+            while self._count() > self.limit:
                 evicted.append(self._waiting.popleft())
             return evicted
+
+    def _take_in(self) -> None:
+        """Let what has arrived wait with the others; with the lock held."""
+        with suppress(IndexError):  # that was all, or a finalizer has taken the last
+            while True:
+                entry = self._arrived.popleft()
+                self._accepted += 1
+                entry.number = self._accepted
+                self._waiting.append(entry)
 
     def lease(self, *, patient: bool, unless: Container[int] = ()) -> Entry | None:
         """Hand out the oldest waiting entry; `patient` passes over those that fail most."""
         with self._lock:
+            if self._arrived:
+                self._take_in()
             while True:
                 # Either says that such a finalizer came in between: look again.
                 with suppress(RuntimeError, ValueError):
@@ -113,6 +141,7 @@ class MemoryOutbox(Ephemeral):
     def withdraw(self, entries: Container[Entry]) -> None:
         """Forget entries, leased or waiting."""
         with self._lock:
+            self._take_in()
             self._waiting = deque(each for each in self._waiting if each not in entries)
             leased = self._leased.items()
             self._leased = {number: each for number, each in leased if each not in entries}
@@ -124,6 +153,7 @@ class MemoryOutbox(Ephemeral):
     def abandon(self) -> list[Entry]:
         """Give up everything, leased or waiting, and return it in order."""
         with self._lock:
+            self._take_in()
             none_leased, none_waiting = dict[int, Entry](), deque[Entry]()
             leased, waiting = self._leased, self._waiting
             # Replaced, not emptied: what such a finalizer puts in from here on is not lost.

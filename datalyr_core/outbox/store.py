@@ -16,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from datalyr_core.outbox.base import is_owned
 from datalyr_core.outbox.lane import Lane, StoredEntry
 from datalyr_core.outbox.schema import BeingOpened, Unusable, owner_of
 from datalyr_core.outbox.sqlite_file import BUSY, OutboxFile, is_corruption
@@ -87,6 +88,11 @@ class Store:
         self._inside = False  # whether this thread is in SQLite
         self._upkeep = threading.RLock()  # held through a look; always before the other
         self._looking = False
+
+    @property
+    def is_locked_here(self) -> bool:
+        """Tell whether this very thread is in the middle of something."""
+        return is_owned(self._lock)
 
     @property
     def held(self) -> int:
