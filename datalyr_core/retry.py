@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from datetime import UTC
-from email.utils import parsedate_to_datetime
 from enum import Enum
 
 MAX_BACKOFF = 10.0  # seconds
@@ -74,6 +73,9 @@ def _delay(value: str, now: float) -> float | None:
 
 
 def _moment(value: str) -> float | None:
+    # It takes a while to import, which every client has it do; see `delivery.choice`.
+    from email.utils import parsedate_to_datetime
+
     try:
         moment = parsedate_to_datetime(value)
         # "-0000" gives a naive time, which RFC 5322 says is UTC.

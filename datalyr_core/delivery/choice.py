@@ -18,6 +18,10 @@ def transport_of(config: Config) -> tuple[AnyTransport, Callable[[], Any]]:
     Raises:
         ConfigurationError: It cannot be made with what the environment says.
     """
+    # By the sender's threads, for `Retry-After`; imported with the first client, not before, and
+    # by no thread: a fork in the middle of an import leaves a module that is never finished.
+    import email.utils  # noqa: F401
+
     if config.transport != "httpx":
         given: Transport = config.transport
         return given, lambda: None
@@ -25,8 +29,7 @@ def transport_of(config: Config) -> tuple[AnyTransport, Callable[[], Any]]:
 
 
 def _through_broker(config: Config) -> tuple[AnyTransport, Callable[[], Any]]:
-    # Imported only where it is needed, and never by a thread: a fork in the middle of an
-    # import leaves the child with a module that is never finished.
+    # As above.
     from datalyr_core.delivery.broker import BrokerTransport
 
     try:

@@ -791,3 +791,22 @@ def test_an_interruption_while_the_thread_starts_leaves_no_thread_that_is_none(
     client.track("u", "second")
     assert client.flush(timeout=20)
     assert ingest.names == ["first", "second"]
+
+
+def test_a_thread_that_rests_is_told_once_until_it_looks(
+    make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To tell it costs a request more than all the rest, and it may take a while to wake up."""
+    client = make_client(flush_at=1, flush_interval=3600)
+    client.track("u", "First")
+    assert client.flush()
+    dispatcher = client._sender._dispatcher
+    assert eventually(lambda: dispatcher.needs_waking)
+    told: list[None] = []
+    wake = dispatcher.wake
+    monkeypatch.setattr(dispatcher, "wake", lambda: (told.append(None), wake()))
+    with dispatcher._cond:  # so that it cannot look
+        for number in range(20):
+            client.track("u", f"E{number}")
+        assert len(told) == 1
+    assert eventually(lambda: client.stats.delivered == 21)
