@@ -216,6 +216,39 @@ def test_reading_can_fail_too(
     assert list(drained(outbox)) == [b"e2", b"e3"]
 
 
+def test_reading_can_fail_in_an_open_file_too(
+    caplog: pytest.LogCaptureFixture, make_outbox: MakeOutbox, path: Path
+) -> None:
+    outbox = make_outbox(window=1)
+    fill(outbox, 3)
+    outbox.settle(leased(outbox))
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("ALTER TABLE events RENAME TO away")
+        assert outbox.lease(patient=False) is None
+        other.execute("ALTER TABLE away RENAME TO events")
+    outbox.tend()
+    assert CANNOT in told(caplog)[0]
+    mended(outbox)
+    assert list(drained(outbox)) == [b"e2", b"e3"]
+
+
+def test_what_was_settled_before_it_can_be_opened_again_is_deleted_later(
+    make_outbox: MakeOutbox, path: Path
+) -> None:
+    outbox = make_outbox()
+    fill(outbox, 1)
+    entry = leased(outbox)
+    outbox.before_fork()  # closes the file
+    outbox.after_fork()
+    with locked(path):
+        outbox.settle(entry)
+        outbox.tend()
+    assert rows(path) == [b"e1"]
+    mended(outbox)
+    outbox.tend()
+    assert rows(path) == []
+
+
 def test_memory_is_bounded(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
     outbox = SqliteOutbox(
         tmp_path / "missing" / "x.db", sink="s", limit=99, most_bytes=999, window=3, interval=1.0
