@@ -30,12 +30,12 @@ class Bounds(NamedTuple):
 
 
 BOUNDS = {
-    "django": Bounds(track=112, quiet=48, peak=1000),
-    "django_asgi": Bounds(track=112, quiet=51, peak=1000),
-    "flask": Bounds(track=103, quiet=55, peak=1000),
-    "starlette": Bounds(track=103, quiet=36, peak=1600),
+    "django": Bounds(track=89, quiet=39, peak=700),
+    "django_asgi": Bounds(track=89, quiet=42, peak=700),
+    "flask": Bounds(track=80, quiet=32, peak=400),
+    "starlette": Bounds(track=80, quiet=38, peak=1600),
 }
-IN_FLOORS = 4.7  # the CPU time of `track` beside one id, one `orjson.dumps` and one append
+IN_FLOORS = 3.0  # the CPU time of `track` beside one id, one `orjson.dumps` and one append
 KEPT = 500  # bytes of a request that tracks nothing, before a collection of garbage
 _LEFT_OUT = os.environ.get("DATALYR_TESTS_WITHOUT", "").split(",")
 
