@@ -44,6 +44,7 @@ class Tracker(Verbs):
         claim: The last one of an identify that waits.
         client: The client behind it, if there is one.
         facts: What is known of the visitor. It holds nothing of the request.
+        request: The request, as its plugin tells it.
     """
 
     __slots__ = (
@@ -52,13 +53,13 @@ class Tracker(Verbs):
         "_config",
         "_drop",
         "_found",
-        "_request",
         "_settled",
         "_visitor",
         "_waiting",
         "claim",
         "client",
         "facts",
+        "request",
     )
 
     def __init__(
@@ -80,7 +81,7 @@ class Tracker(Verbs):
             client: The client behind `accept`, for the attribute of that name.
             facts: Those of an earlier tracker of this very request.
         """
-        self._request = request
+        self.request = request
         self._config = config
         self._accept = accept
         self._drop = drop
@@ -190,7 +191,7 @@ class Tracker(Verbs):
             config.cookie_name,
             self._visitor.anonymous_id(),
             domain=config.cookie_domain,
-            secure=self._request.secure(),
+            secure=self.request.secure(),
         )
         private = [] if header("cache-control") else [("Cache-Control", "private")]
         return [("Set-Cookie", cookie), *private]
@@ -217,7 +218,7 @@ class Tracker(Verbs):
             return None
         user = visitor.user_id()
         if call is calls.page:
-            told["known"] = page_properties(self._request)
+            told["known"] = page_properties(self.request)
         try:
             event = call(**told, anonymous_id=visitor.anonymous_id())
         except Exception as error:
@@ -226,7 +227,7 @@ class Tracker(Verbs):
             self._drop(refused, DropReason.VALIDATION_ERROR, calls.reason(error))
             return None
         if wanted := self._config.request_context:
-            for fact, value in request_properties(self._request, wanted).items():
+            for fact, value in request_properties(self.request, wanted).items():
                 event.properties.setdefault(fact, value)
         return event, user
 

@@ -13,7 +13,7 @@ from datalyr_core import Config, ConfigurationError, Datalyr, Tracker, lifecycle
 from datalyr_core.context import activate
 from datalyr_core.option_types import AllOptions
 from datalyr_core.response import Header
-from datalyr_starlette.web_request import REQUEST_KEY, SCOPE_KEY, StarletteRequest
+from datalyr_starlette.web_request import SCOPE_KEY, StarletteRequest
 
 
 class DatalyrMiddleware:
@@ -66,7 +66,7 @@ class DatalyrMiddleware:
         self._renew(scope)
         request = StarletteRequest(scope)
         tracker = self.client.tracker(request)
-        scope[SCOPE_KEY], scope[REQUEST_KEY] = tracker, request
+        scope[SCOPE_KEY] = tracker
         scope["state"] = self._state_with(tracker, scope.get("state"))
         try:
             if self.client.excludes(request):

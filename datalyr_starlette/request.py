@@ -5,7 +5,7 @@ from __future__ import annotations
 from starlette.requests import HTTPConnection, Request
 
 from datalyr_core import Tracker
-from datalyr_starlette.web_request import REQUEST_KEY, SCOPE_KEY
+from datalyr_starlette.web_request import SCOPE_KEY, StarletteRequest
 
 
 def get_tracker(connection: HTTPConnection) -> Tracker:
@@ -22,7 +22,9 @@ def get_tracker(connection: HTTPConnection) -> Tracker:
             "DatalyrMiddleware must be installed to access request.datalyr: "
             "app.add_middleware(DatalyrMiddleware, api_key=...)"
         ) from None
-    scope[REQUEST_KEY].see(scope)
+    request = tracker.request
+    if isinstance(request, StarletteRequest):  # pragma: no branch - or somebody put in another
+        request.see(scope)
     return tracker
 
 

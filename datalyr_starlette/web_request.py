@@ -12,7 +12,6 @@ from starlette.types import Scope
 from datalyr_core.web_request import absolute_url
 
 SCOPE_KEY = "datalyr"
-REQUEST_KEY = "datalyr.request"  # what the tracker knows of the connection
 
 _HOST = re.compile(r"[A-Za-z0-9._\-]+(:\d+)?\Z|\[[0-9A-Fa-f:.]+\](:\d+)?\Z")
 _USER_ID_NAMES = ("identity", "id", "pk", "username")
@@ -115,9 +114,10 @@ class StarletteRequest:
 
 
 def _without_tracker(scope: Scope) -> Scope:
-    state = {**(scope.get("state") or {})}
-    state.pop(SCOPE_KEY, None)
-    copy = {**scope, "state": state}
+    state = scope.get("state") or {}
+    # Mostly there is nothing else in it, and no need of a copy.
+    others = {} if len(state) == 1 and SCOPE_KEY in state else {**state}
+    others.pop(SCOPE_KEY, None)
+    copy = {**scope, "state": others}
     copy.pop(SCOPE_KEY, None)
-    copy.pop(REQUEST_KEY, None)
     return copy
