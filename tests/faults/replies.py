@@ -22,7 +22,7 @@ FAULTS = (
         # What is too much is taken for the beginning of the next reply, which is lost.
         "200, longer than its length",
         answering(Answer(headers={"Content-Length": "5"})),
-        goal=replace(HARMLESS, again=True),
+        goal=replace(HARMLESS, again=True, lines=(1, 1), told=("keeps breaking off",)),
     ),
     Fault("200 without a length", taking(Answer(raw=_OK + b"\r\nfine")), goal=HARMLESS),
     Fault(
