@@ -1,4 +1,4 @@
-"""The ingest over HTTP, by httpx's engine."""
+"""The ingest over HTTP: what all engines have in common, and those of httpx."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import encodings.idna  # noqa: F401 - by a connection to a host name
 import ssl
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections import deque
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import cache, partial
 from importlib.util import find_spec
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 from urllib.request import getproxies, proxy_bypass
 
 import httpcore
@@ -36,14 +37,53 @@ KEEP_ALIVE = 30.0  # seconds that an idle connection is kept: less than common s
 # httpx and their successors have a class each.
 _STALE = {"RemoteProtocolError", "ReadError", "WriteError"}
 
-_Answered = tuple[int, Mapping[str, str], Iterable[bytes]]  # status, headers, body
+
+class Stale(Exception):
+    """Tell that a request went out on a connection of an earlier one, which was dead.
+
+    Attributes:
+        error: What the engine says of it.
+    """
+
+    def __init__(self, error: Exception) -> None:
+        """Hold the engine's error."""
+        super().__init__()
+        self.error = error
+
+
+class Engine(Protocol):
+    """Post bodies to one URL. Called from several threads at once."""
+
+    def post(self, body: bytes, end: float) -> Reply:
+        """Post one body.
+
+        Args:
+            body: The body.
+            end: When the answer must be there, on the monotonic clock.
+
+        Raises:
+            Stale: It may be posted again at once.
+            Exception: No answer came in time.
+        """
+
+    def close(self) -> None:
+        """End what is under way, and send nothing more."""
 
 
 class HttpTransport:
     """Post each event on a kept-alive connection."""
 
-    def __init__(self, config: Config) -> None:
-        """Make the connection pool; connections are made by the first send."""
+    def __init__(
+        self,
+        config: Config,
+        engine: Callable[[httpx.URL, dict[str, str], Config], Engine] | None = None,
+    ) -> None:
+        """Make the engine; connections are made by the first send.
+
+        Args:
+            config: The configuration.
+            engine: Makes the engine out of URL, headers and configuration; httpx's by default.
+        """
         url = httpx.URL(config.host)
         headers = {
             "X-API-Key": config.api_key or "",
@@ -54,11 +94,7 @@ class HttpTransport:
             "Accept-Encoding": "identity",
         }
         client = config.http_client
-        self._engine: _Engine = (
-            _Pool(url, headers, config.concurrency)
-            if client is None
-            else _Client(client, url, headers)
-        )
+        self._engine = (engine or _engine_of_httpx)(url, headers, config)
         guarded = client is None or _reaches_network(client)
         self._elsewhere = guard.host_elsewhere(config.host) if guarded else None
         self._timeout = config.timeout
@@ -75,17 +111,19 @@ class HttpTransport:
         """
         if self._elsewhere and (refusal := guard.refusal(self._elsewhere)):
             raise SendRefused(refusal)
-        budget = self._budget()
-        end = time.monotonic() + budget
+        end = time.monotonic() + self._budget()
         kept = self._most_kept
         while True:
-            watch = _Watch()
             try:
-                return self._exchange(body, watch, budget, end)
-            except Exception as error:  # also of a foreign client, which may raise anything
+                return self._engine.post(body, end)
+            except Stale as stale:
                 # Closing takes the connection away from a request that is under way.
-                if self._closed or not (kept and watch.reused and _is_stale(error)):
-                    raise TransportError(f"{type(error).__name__}: {error}"[:500]) from error
+                if self._closed or not kept:
+                    raise _told(stale.error) from stale.error.__cause__
+            except TransportError:
+                raise
+            except Exception as error:  # also of a foreign client, which may raise anything
+                raise _told(error) from error
             kept -= 1
 
     def close(self) -> None:
@@ -103,17 +141,6 @@ class HttpTransport:
         """Set it for this thread alone: others have their usual time."""
         self._deadline.set(deadline)
 
-    def _exchange(self, body: bytes, watch: _Watch, budget: float, end: float) -> Reply:
-        extensions = {
-            "timeout": dict.fromkeys(("connect", "read", "write", "pool"), budget),
-            "trace": watch,
-        }
-        give_up_at.set(end)
-        with self._engine.post(body, extensions) as (status, headers, content):
-            end = min(end, time.monotonic() + BODY_TIME)
-            give_up_at.set(end)
-            return Reply(status, headers, _beginning(content, end))
-
     def _budget(self) -> float:
         """Return the seconds that this request may take."""
         deadline = self.deadline
@@ -122,31 +149,43 @@ class HttpTransport:
         return max(min(self._timeout, deadline - time.monotonic()), 0.01)
 
 
-class _Engine(Protocol):
-    """Post one body."""
-
-    def post(
-        self, body: bytes, extensions: dict[str, Any]
-    ) -> AbstractContextManager[_Answered]: ...
-
-    def close(self) -> None: ...
+def _engine_of_httpx(url: httpx.URL, headers: dict[str, str], config: Config) -> Engine:
+    client = config.http_client
+    return Pool(url, headers, config) if client is None else _Client(client, url, headers)
 
 
-class _Pool:
-    """Post through httpcore, the engine of httpx.
+def _told(error: Exception) -> TransportError:
+    if isinstance(error, TransportError):
+        return error
+    return TransportError(f"{type(error).__name__}: {error}"[:500])
+
+
+class _Kept(NamedTuple):
+    """A connection that is idle, and since when."""
+
+    connection: httpcore.ConnectionInterface
+    since: float
+
+
+class Pool:
+    """Post through httpcore, the engine of httpx, on connections that are kept here.
 
     httpx's client writes a line to the application's log for every request, and gives no
     way to bound a request as a whole: an ingest that sends a byte now and then would keep
-    a thread for as long as it likes.
+    a thread for as long as it likes. And httpcore's own pool, which serves many hosts and
+    queues of requests, takes as long as all the rest of a request.
     """
 
-    def __init__(self, url: httpx.URL, headers: dict[str, str], most: int) -> None:
+    def __init__(self, url: httpx.URL, headers: dict[str, str], config: Config) -> None:
+        """Read the environment: what is wrong there is to be known now."""
         self._url = _raw(url)
         self._headers = [
             (b"Host", url.netloc),
             *((name.encode(), value.encode()) for name, value in headers.items()),
         ]
-        tls_settings(ssl.SSLContext)  # what is wrong with them is to be known now
+        self._most = config.concurrency
+        self._idle: deque[_Kept] = deque()
+        tls_settings(ssl.SSLContext)
         # Made by the first send. gevent may patch after an application has been imported, as
         # under gunicorn with --preload: a lock of before holds up a whole process of greenlets.
         self._made: httpcore.ConnectionPool | None = None
@@ -156,43 +195,74 @@ class _Pool:
         self._make = partial(
             httpcore.ConnectionPool,
             proxy=_proxy_for(url),
-            max_connections=most + 1,  # one for an exiting thread
-            max_keepalive_connections=most,
             keepalive_expiry=KEEP_ALIVE,
             network_backend=self._network,
         )
 
-    def _pool(self) -> httpcore.ConnectionPool:
-        with self._making:
-            made = self._made or self._make(ssl_context=tls_settings(ssl.SSLContext))
-            self._made = self._made or made
-            return self._made
-
-    @contextmanager
-    def post(self, body: bytes, extensions: dict[str, Any]) -> Iterator[_Answered]:
-        length = (b"Content-Length", b"%d" % len(body))
+    def post(self, body: bytes, end: float) -> Reply:
+        """Post one body; see `Engine`."""
+        give_up_at.set(end)
         request = httpcore.Request(
             b"POST",
             self._url,
-            headers=[*self._headers, length],
+            headers=[*self._headers, (b"Content-Length", b"%d" % len(body))],
             content=body,
-            extensions=extensions,
         )
-        response = self._pool().handle_request(request)
+        kept = self._alive()
+        connection = kept or self._new()
+        try:
+            response = connection.handle_request(request)
+        except Exception as error:
+            connection.close()
+            if kept and _is_stale(error):
+                raise Stale(error) from error
+            raise
         try:
             headers = {
                 name.decode("latin-1"): value.decode("latin-1") for name, value in response.headers
             }
-            yield response.status, headers, response.iter_stream()
+            end = min(end, time.monotonic() + BODY_TIME)
+            give_up_at.set(end)
+            return Reply(response.status, headers, beginning(response.iter_stream(), end))
         finally:
             response.close()
+            self._keep(connection)
 
     def close(self) -> None:
-        # First, and all at once: the pool closes one after the other, and does not know those
-        # that are being made.
+        """Close every connection, also those that are in use or being made."""
         self._network.close()
-        if self._made is not None:
-            self._made.close()
+        self._idle.clear()
+
+    def _alive(self) -> httpcore.ConnectionInterface | None:
+        """Return the connection that was in use last, if the server has not closed it."""
+        with suppress(IndexError):
+            while True:
+                connection = self._idle.pop().connection
+                if not connection.has_expired():
+                    return connection
+                connection.close()
+        return None
+
+    def _keep(self, connection: httpcore.ConnectionInterface) -> None:
+        """Keep a connection if it can be used again, and close those that nobody uses."""
+        now = time.monotonic()
+        if connection.is_idle() and len(self._idle) < self._most:
+            self._idle.append(_Kept(connection, now))
+        else:
+            connection.close()
+        with suppress(IndexError):  # another thread may have taken the last one
+            while self._idle[0].since < now - KEEP_ALIVE:
+                self._idle.popleft().connection.close()
+
+    def _new(self) -> httpcore.ConnectionInterface:
+        return self._pool().create_connection(self._url.origin)
+
+    def _pool(self) -> httpcore.ConnectionPool:
+        """Return what makes connections: it knows proxies."""
+        with self._making:
+            made = self._made or self._make(ssl_context=tls_settings(ssl.SSLContext))
+            self._made = self._made or made
+            return self._made
 
 
 class _Client:
@@ -203,17 +273,28 @@ class _Client:
         self._url = str(url)
         self._headers = headers
 
-    @contextmanager
-    def post(self, body: bytes, extensions: dict[str, Any]) -> Iterator[_Answered]:
-        request = self._client.build_request(
-            "POST", self._url, headers=self._headers, content=body, extensions=extensions
-        )
-        response = self._client.send(request, stream=True, follow_redirects=False)
+    def post(self, body: bytes, end: float) -> Reply:
+        budget = max(end - time.monotonic(), 0.01)
+        watch = _Watch()
+        extensions = {
+            "timeout": dict.fromkeys(("connect", "read", "write", "pool"), budget),
+            "trace": watch,
+        }
         try:
+            request = self._client.build_request(
+                "POST", self._url, headers=self._headers, content=body, extensions=extensions
+            )
+            response = self._client.send(request, stream=True, follow_redirects=False)
+        except Exception as error:
+            if watch.reused and _is_stale(error):
+                raise Stale(error) from error
+            raise
+        try:
+            end = min(end, time.monotonic() + BODY_TIME)
             # A client on a mock transport hands out responses whose body was read before.
             was_read = response.is_stream_consumed
             content = response.iter_bytes() if was_read else response.iter_raw()
-            yield response.status_code, response.headers, content
+            return Reply(response.status_code, response.headers, beginning(content, end))
         finally:
             response.close()
 
@@ -261,19 +342,24 @@ def tls_settings(kind: type[ssl.SSLContext]) -> ssl.SSLContext:
     return httpx.create_ssl_context()
 
 
-def _beginning(content: Iterable[bytes], end: float) -> str:
+def beginning(content: Iterable[bytes], end: float, most: int = MAX_REPLY) -> str:
     """Read the beginning of a reply's body, within some time.
 
     A body that breaks off takes nothing away from the status, which has been said by then:
     an event that the ingest took is not sent again.
+
+    Args:
+        content: The parts of the body.
+        end: When to stop, on the monotonic clock.
+        most: How many bytes are wanted.
     """
     read = bytearray()
     with suppress(Exception):  # httpcore's, httpx's or those of its successors
         for chunk in content:
             read += chunk
-            if len(read) >= MAX_REPLY or time.monotonic() >= end:
+            if len(read) >= most or time.monotonic() >= end:
                 break
-    return bytes(read[:MAX_REPLY]).decode("utf-8", "replace")
+    return bytes(read[:most]).decode("utf-8", "replace")
 
 
 def _raw(url: httpx.URL) -> httpcore.URL:

@@ -125,12 +125,21 @@ class _TimedStream(httpcore.NetworkStream):
         # the number becomes somebody else's. Re-entrant: a finalizer may close the client.
         self._at_descriptor = threading.RLock()
         self._twin: socket.socket | None = None  # of the socket, while TLS has taken it away
+        self._unsent = b""
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._step(self._real.read, max_bytes, _left(timeout))
+        return self._step(self._talk, max_bytes, timeout)
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._step(self._real.write, buffer, _left(timeout))
+        """Send it together with what follows, by the next `read`: head and body are one packet."""
+        self._unsent += buffer
+
+    def _talk(self, max_bytes: int, timeout: float | None) -> bytes:
+        unsent, self._unsent = self._unsent, b""
+        # A server may answer and close before it has read everything; httpcore, too, goes on.
+        with suppress(httpcore.WriteError):
+            self._real.write(unsent, _left(timeout))
+        return self._real.read(max_bytes, _left(timeout))
 
     def close(self) -> None:
         """Close the connection, once no other thread is at work on it.
