@@ -1,0 +1,202 @@
+"""The ingest over HTTP, by pyreqwest: a compiled engine, which takes less of the processor."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import threading
+import time
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import certifi
+import httpx
+from pyreqwest.client import SyncClient, SyncClientBuilder
+from pyreqwest.exceptions import NetworkError, PyreqwestError, RequestTimeoutError
+from pyreqwest.http import HeaderMap, Url
+from pyreqwest.proxy import ProxyBuilder
+from pyreqwest.response import SyncResponse
+
+from datalyr_core.config import Config
+from datalyr_core.delivery.base import Reply
+from datalyr_core.delivery.http import (
+    BODY_TIME,
+    KEEP_ALIVE,
+    MAX_REPLY,
+    Engine,
+    Pool,
+    Stale,
+    beginning,
+    named_proxy,
+)
+from datalyr_core.errors import TransportError
+from datalyr_core.warn_once import warn_once
+
+logger = logging.getLogger("datalyr")
+
+# Clients that are open. A child that is forked meanwhile keeps its copies: giving one up speaks
+# to a thread that is the parent's alone.
+_open: set[SyncClient] = set()
+
+
+class FastEngine:
+    """Post through pyreqwest, or through httpx where pyreqwest cannot work.
+
+    Which it is, the first send finds out: pyreqwest has one thread of its own for the whole
+    process, which its first client starts and no fork survives, and gevent may patch after an
+    application has been imported.
+    """
+
+    def __init__(self, url: httpx.URL, headers: dict[str, str], config: Config) -> None:
+        """Read the environment: what is wrong there is to be known now."""
+        # Here, in the main thread, and not when it is needed. It checks the environment, too.
+        self._spare = Pool(url, headers, config)
+        self._builder = _builder(url, headers, config)
+        self._url = Url(str(url.copy_with(userinfo=b"")))  # which httpx does not send either
+        self._config = config
+        # Re-entrant: a finalizer that tracks may run while this very thread holds it.
+        self._choosing = threading.RLock()
+        self._chosen: Engine | None = None
+        self._closed = False
+
+    def post(self, body: bytes, end: float) -> Reply:
+        """Post one body; see `Engine`."""
+        return (self._chosen or self._choose()).post(body, end)
+
+    def close(self) -> None:
+        """End what is under way, and send nothing more."""
+        self._closed = True
+        self._spare.close()
+        if self._chosen is not None:
+            self._chosen.close()
+
+    def _choose(self) -> Engine:
+        """Choose an engine; if it is httpx's, say so on the log, while no lock is held."""
+        why = ""
+        with self._choosing:
+            if self._chosen is None:
+                self._chosen, why = self._found()
+            chosen = self._chosen
+        if why:
+            warn_once(logger, f"transport='fast' does not work {why}; events go out through httpx")
+        if self._closed:  # meanwhile, or before
+            chosen.close()
+        return chosen
+
+    def _found(self) -> tuple[Engine, str]:
+        """Return the engine that works here, and why that is not pyreqwest."""
+        monkey: Any = sys.modules.get("gevent.monkey")
+        if monkey is not None and monkey.is_module_patched("threading"):
+            return self._spare, "under gevent, where each request would stop all greenlets"
+        try:
+            client = self._builder.build()
+        except RuntimeError:
+            return self._spare, "in a process that was forked after pyreqwest's first use"
+        return _Compiled(client, self._url, self._config), ""
+
+
+class _Compiled:
+    """Post through a client of pyreqwest."""
+
+    def __init__(self, client: SyncClient, url: Url, config: Config) -> None:
+        _open.add(client)
+        self._client = client
+        self._url = url
+        self._usual = config.timeout - 0.1  # seconds; who has less needs a time-out of its own
+        # pyreqwest does not tell on which connection a request went out. There are at most as
+        # many kept ones as threads have been at work at once.
+        self._at_work: set[int] = set()
+        self._most = 0
+        self._kept = 0
+
+    def post(self, body: bytes, end: float) -> Reply:
+        # Nothing is read ahead: what goes wrong with a body would take the status away.
+        request = self._client.post(self._url).body_bytes(body).streamed_read_buffer_limit(0)
+        left = end - time.monotonic()
+        if left < self._usual:
+            request = request.timeout(timedelta(seconds=max(left, 0.001)))
+        thread = threading.get_ident()
+        self._at_work.add(thread)
+        self._most = max(self._most, len(self._at_work))
+        try:
+            with request.build_streamed() as response:
+                end = min(end, time.monotonic() + BODY_TIME)
+                return self._read(response, end)
+        except PyreqwestError as error:
+            told = _told(error)
+            if self._kept > 0 and _is_stale(error):
+                self._kept -= 1
+                raise Stale(told) from None
+            raise told from None  # it shows the URL
+        finally:
+            self._at_work.discard(thread)
+
+    def close(self) -> None:
+        self._client.close()
+        _open.discard(self._client)
+
+    def _read(self, response: SyncResponse, end: float) -> Reply:
+        headers = _readable(response.headers)
+        size = headers.get("content-length", "")
+        most = min(int(size), MAX_REPLY) if size.isdecimal() else MAX_REPLY
+        chunks = map(bytes, iter(response.body_reader.read_chunk, None))
+        reply = Reply(response.status, headers, beginning(chunks, end, most) if most else "")
+        self._kept = min(self._kept + 1, self._most)
+        return reply
+
+
+def _builder(url: httpx.URL, headers: dict[str, str], config: Config) -> SyncClientBuilder:
+    # What pyreqwest does by itself is off: it would read proxies from elsewhere, follow
+    # redirects, and decode replies.
+    builder = (
+        SyncClientBuilder()
+        .default_headers(headers)
+        .timeout(timedelta(seconds=config.timeout))
+        .pool_idle_timeout(timedelta(seconds=KEEP_ALIVE))
+        .pool_max_idle_per_host(config.concurrency)
+        .http2(enable=True)
+        .follow_redirects(enable=False)
+        .gzip(enable=False)
+        .brotli(enable=False)
+        .zstd(enable=False)
+        .deflate(enable=False)
+        .no_proxy()
+    )
+    if proxy := named_proxy(url.scheme, url.host):
+        builder = builder.proxy(ProxyBuilder.all(proxy))
+    if not {"SSL_CERT_FILE", "SSL_CERT_DIR"} & os.environ.keys():
+        # Beside the system's, which a small container may not have.
+        builder = builder.add_root_certificate_pem(Path(certifi.where()).read_bytes())
+    return builder
+
+
+def _readable(headers: HeaderMap) -> dict[str, str]:
+    """Leave out what is not ASCII, which pyreqwest raises for."""
+    try:
+        return dict(headers)
+    except ValueError:
+        found = {}
+        for name in headers:
+            with suppress(ValueError):
+                found[name] = headers[name]
+        return found
+
+
+def _is_stale(error: PyreqwestError) -> bool:
+    """Tell whether a connection broke that had been made."""
+    return isinstance(error, NetworkError) and "client error (Connect)" not in _causes(error)
+
+
+def _told(error: PyreqwestError) -> TransportError:
+    """Say what an error means, without the URL, which may be nobody else's business."""
+    kind = RequestTimeoutError if isinstance(error, RequestTimeoutError) else type(error)
+    said = [cause for cause in _causes(error) if "for url (" not in cause]
+    return TransportError(f"{kind.__name__}: {': '.join(said) or error.args[0]}"[:500])
+
+
+def _causes(error: PyreqwestError) -> list[str]:
+    details: Any = getattr(error, "details", None) or {}
+    return [cause["message"] for cause in details.get("causes") or ()]
