@@ -42,6 +42,11 @@ logger = logging.getLogger("datalyr")
 _open: set[SyncClient] = set()
 
 
+# In which process pyreqwest's thread was started, or is about to be. A child of that one must not
+# ask for it: forked in the middle of the start, it would wait for that without an end.
+_started_in: int | None = None
+
+
 class FastEngine:
     """Post through pyreqwest, or through httpx where pyreqwest cannot work.
 
@@ -92,7 +97,7 @@ class FastEngine:
         if monkey is not None and monkey.is_module_patched("threading"):
             return self._spare, "under gevent, where each request would stop all greenlets"
         try:
-            client = self._builder.build()
+            client = _built(self._builder)
         except RuntimeError:
             return self._spare, "in a process that was forked after pyreqwest's first use"
         return _Compiled(client, self._url, self._config), ""
@@ -171,6 +176,19 @@ def _builder(url: httpx.URL, headers: dict[str, str], config: Config) -> SyncCli
         # Beside the system's, which a small container may not have.
         builder = builder.add_root_certificate_pem(Path(certifi.where()).read_bytes())
     return builder
+
+
+def _built(builder: SyncClientBuilder) -> SyncClient:
+    """Make a client, and pyreqwest's thread if there is none.
+
+    Raises:
+        RuntimeError: There was one before a fork; it may have been the application's own.
+    """
+    global _started_in
+    if _started_in not in (None, os.getpid()):
+        raise RuntimeError
+    _started_in = os.getpid()
+    return builder.build()
 
 
 def _readable(headers: HeaderMap) -> dict[str, str]:

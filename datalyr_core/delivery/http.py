@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import cache, partial
 from importlib.util import find_spec
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, NoReturn, Protocol
 from urllib.request import getproxies, proxy_bypass
 
 import httpcore
@@ -116,14 +116,10 @@ class HttpTransport:
         while True:
             try:
                 return self._engine.post(body, end)
-            except Stale as stale:
-                # Closing takes the connection away from a request that is under way.
-                if self._closed or not kept:
-                    raise _told(stale.error) from stale.error.__cause__
-            except TransportError:
-                raise
             except Exception as error:  # also of a foreign client, which may raise anything
-                raise _told(error) from error
+                # Closing takes the connection away from a request that is under way.
+                if self._closed or not (kept and isinstance(error, Stale)):
+                    _fail(error)
             kept -= 1
 
     def close(self) -> None:
@@ -154,10 +150,12 @@ def _engine_of_httpx(url: httpx.URL, headers: dict[str, str], config: Config) ->
     return Pool(url, headers, config) if client is None else _Client(client, url, headers)
 
 
-def _told(error: Exception) -> TransportError:
+def _fail(error: Exception) -> NoReturn:
+    if isinstance(error, Stale):
+        error = error.error
     if isinstance(error, TransportError):
-        return error
-    return TransportError(f"{type(error).__name__}: {error}"[:500])
+        raise error
+    raise TransportError(f"{type(error).__name__}: {error}"[:500]) from error
 
 
 class _Kept(NamedTuple):

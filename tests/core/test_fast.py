@@ -436,6 +436,56 @@ assert codes == [0] * 15, codes
     assert ingest.names.count("child") == 15
 
 
+@forks
+def test_a_child_of_an_application_that_uses_pyreqwest_itself(
+    scripts: Scripts, ingest: IngestServer
+) -> None:
+    ended = scripts.run(
+        TRACK
+        + """
+from pyreqwest.client import SyncClientBuilder
+own = SyncClientBuilder().build()
+pid = os.fork()
+if not pid:
+    signal.alarm(20)
+    client.track("u", "child")
+    os._exit(0 if client.flush() else 1)
+assert os.waitpid(pid, 0)[1] == 0
+""",
+        transport="fast",
+    )
+    assert ended.code == 0, ended.err
+    assert (ingest.names, ended.err.count(LINE)) == (["child"], 1)
+
+
+@forks
+def test_a_fork_in_the_middle_of_the_start_hangs_nobody(
+    scripts: Scripts, ingest: IngestServer
+) -> None:
+    ended = scripts.run(
+        TRACK
+        + """
+import threading
+from datalyr_core.delivery import fast
+sys.setswitchinterval(1e-6)
+thread = threading.Thread(target=lambda: client.track("u", "parent") and client.flush())
+thread.start()
+while fast._started_in is None:
+    pass
+pid = os.fork()
+if not pid:
+    signal.alarm(10)
+    client.track("u", "child")
+    os._exit(0 if client.flush() else 1)
+assert os.waitpid(pid, 0)[1] == 0
+thread.join()
+""",
+        transport="fast",
+    )
+    assert ended.code == 0, ended.err
+    assert sorted(ingest.names) == ["child", "parent"]
+
+
 @pytest.mark.parametrize("patched", ["before", "after"])
 def test_under_gevent_events_go_through_httpx(
     patched: str, scripts: Scripts, ingest: IngestServer

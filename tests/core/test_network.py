@@ -14,11 +14,11 @@ import httpcore
 import pytest
 
 from datalyr_core import Config, Event
-from datalyr_core.delivery import network
+from datalyr_core.delivery import http, network
 from datalyr_core.delivery.http import HttpTransport
 from datalyr_core.errors import TransportError
 from tests.conftest import MakeClient
-from tests.support.ingest import IngestServer, slow
+from tests.support.ingest import OK, IngestServer, slow
 
 HOST = "ingest.localhost"  # a name of this machine, which a test may send to
 IPV4, IPV6 = "127.0.0.1", "::1"
@@ -272,3 +272,84 @@ def test_a_handshake_within_another_connection_over_tls_keeps_no_twin() -> None:
     assert twins == [None]
     outer.close()
     far.close()
+
+
+def test_head_and_body_go_out_in_one_packet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second one costs both sides as much as the first."""
+    packets: list[bytes] = []
+    with socket.create_server((IPV4, 0)) as listener:
+
+        def answer() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                packets.append(connection.recv(65_536))
+                connection.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        host = f"http://{IPV4}:{listener.getsockname()[1]}/track"
+        transport = HttpTransport(Config(api_key="dk_test", host=host))
+        sends = count_sends(monkeypatch)
+        assert transport.send(b'{"event":"E"}').status == 204
+        transport.close()
+        thread.join(10)
+    assert packets[0].endswith(b'\r\n\r\n{"event":"E"}')
+    assert sends == [len(packets[0])]
+
+
+def count_sends(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    sizes: list[int] = []
+    real = httpcore._backends.sync.SyncStream.write
+
+    def write(stream: Any, buffer: bytes, timeout: float | None = None) -> None:
+        sizes.append(len(buffer))
+        real(stream, buffer, timeout)
+
+    monkeypatch.setattr(httpcore._backends.sync.SyncStream, "write", write)
+    return sizes
+
+
+def test_an_answer_that_comes_before_the_body_was_read_is_one() -> None:
+    """The server closes, and the rest of what was to be sent comes to nothing."""
+    with socket.create_server((IPV4, 0)) as listener:
+
+        def answer() -> None:
+            connection, _ = listener.accept()
+            connection.recv(1000)
+            connection.sendall(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n")
+            connection.close()  # with something unread, which resets the connection
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        host = f"http://{IPV4}:{listener.getsockname()[1]}/track"
+        transport = HttpTransport(Config(api_key="dk_test", host=host))
+        assert transport.send(b"x" * 4_000_000).status == 413
+        transport.close()
+        thread.join(10)
+
+
+def test_connections_that_nobody_uses_are_closed(
+    ingest: IngestServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ingest.answer = slow(0.2)
+    transport = HttpTransport(Config(api_key="dk_test", host=ingest.url))
+    threads = [threading.Thread(target=transport.send, args=(b"{}",)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    pool = transport._engine
+    assert isinstance(pool, http.Pool)
+    kept = [each.connection for each in pool._idle]
+    assert len(kept) == 4
+    ingest.answer = OK
+    now = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: now + http.KEEP_ALIVE - 1)
+    transport.send(b"{}")  # on the one of the four that was in use last
+    monkeypatch.setattr(time, "monotonic", lambda: now + http.KEEP_ALIVE + 5)
+    transport.send(b"{}")
+    monkeypatch.undo()
+    assert [each.is_closed() for each in kept] == [True, True, True, False]
+    assert [each.connection for each in pool._idle] == kept[3:]
+    assert ingest.connections == 4
+    transport.close()
