@@ -7,8 +7,9 @@ import os
 import sys
 import threading
 import time
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -75,8 +76,10 @@ class FastEngine:
         """End what is under way, and send nothing more."""
         self._closed = True
         self._spare.close()
-        if self._chosen is not None:
-            self._chosen.close()
+        # A client of pyreqwest that is closed may still send what it is given.
+        chosen, self._chosen = self._chosen, self._spare
+        if chosen is not None:
+            chosen.close()
 
     def _choose(self) -> Engine:
         """Choose an engine; if it is httpx's, say so on the log, while no lock is held."""
@@ -87,8 +90,10 @@ class FastEngine:
             chosen = self._chosen
         if why:
             warn_once(logger, f"transport='fast' does not work {why}; events go out through httpx")
-        if self._closed:  # meanwhile, or before
+        if self._closed:  # meanwhile
+            self._chosen = self._spare
             chosen.close()
+            return self._spare
         return chosen
 
     def _found(self) -> tuple[Engine, str]:
@@ -129,7 +134,7 @@ class _Compiled:
         try:
             with request.build_streamed() as response:
                 end = min(end, time.monotonic() + BODY_TIME)
-                return self._read(response, end)
+                reply = Reply(response.status, _Headers(response.headers), _text(response, end))
         except PyreqwestError as error:
             told = _told(error)
             if self._kept > 0 and _is_stale(error):
@@ -138,19 +143,50 @@ class _Compiled:
             raise told from None  # it shows the URL
         finally:
             self._at_work.discard(thread)
+        self._kept = min(self._kept + 1, self._most)
+        return reply
 
     def close(self) -> None:
         self._client.close()
         _open.discard(self._client)
 
-    def _read(self, response: SyncResponse, end: float) -> Reply:
-        headers = _readable(response.headers)
-        size = headers.get("content-length", "")
-        most = min(int(size), MAX_REPLY) if size.isdecimal() else MAX_REPLY
-        chunks = map(bytes, iter(response.body_reader.read_chunk, None))
-        reply = Reply(response.status, headers, beginning(chunks, end, most) if most else "")
-        self._kept = min(self._kept + 1, self._most)
-        return reply
+
+class _Headers(Mapping[str, str]):
+    """Read the headers of an answer when somebody asks for them: of most answers nobody does."""
+
+    __slots__ = ("_found",)
+
+    def __init__(self, found: HeaderMap) -> None:
+        self._found = found
+
+    def __getitem__(self, name: str) -> str:
+        try:
+            return self._found[name]
+        except ValueError:  # it is not ASCII
+            raise KeyError(name) from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([name for name in self._found if name in self])
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def __repr__(self) -> str:
+        return repr(dict(self))
+
+
+def _text(response: SyncResponse, end: float) -> str:
+    """Read the beginning of a body; see `beginning`. Mostly it is there, all in one part."""
+    read = response.body_reader.read_chunk
+    try:
+        first = read()
+    except PyreqwestError:
+        first = None
+    if first is None:
+        return ""
+    if str(len(first)) == response.get_header("content-length"):
+        return first.to_bytes()[:MAX_REPLY].decode("utf-8", "replace")
+    return beginning(chain([bytes(first)], map(bytes, iter(read, None))), end)
 
 
 def _builder(url: httpx.URL, headers: dict[str, str], config: Config) -> SyncClientBuilder:
@@ -189,18 +225,6 @@ def _built(builder: SyncClientBuilder) -> SyncClient:
         raise RuntimeError
     _started_in = os.getpid()
     return builder.build()
-
-
-def _readable(headers: HeaderMap) -> dict[str, str]:
-    """Leave out what is not ASCII, which pyreqwest raises for."""
-    try:
-        return dict(headers)
-    except ValueError:
-        found = {}
-        for name in headers:
-            with suppress(ValueError):
-                found[name] = headers[name]
-        return found
 
 
 def _is_stale(error: PyreqwestError) -> bool:

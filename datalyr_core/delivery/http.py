@@ -340,7 +340,7 @@ def tls_settings(kind: type[ssl.SSLContext]) -> ssl.SSLContext:
     return httpx.create_ssl_context()
 
 
-def beginning(content: Iterable[bytes], end: float, most: int = MAX_REPLY) -> str:
+def beginning(content: Iterable[bytes], end: float) -> str:
     """Read the beginning of a reply's body, within some time.
 
     A body that breaks off takes nothing away from the status, which has been said by then:
@@ -349,15 +349,14 @@ def beginning(content: Iterable[bytes], end: float, most: int = MAX_REPLY) -> st
     Args:
         content: The parts of the body.
         end: When to stop, on the monotonic clock.
-        most: How many bytes are wanted.
     """
     read = bytearray()
     with suppress(Exception):  # httpcore's, httpx's or those of its successors
         for chunk in content:
             read += chunk
-            if len(read) >= most or time.monotonic() >= end:
+            if len(read) >= MAX_REPLY or time.monotonic() >= end:
                 break
-    return bytes(read[:most]).decode("utf-8", "replace")
+    return bytes(read[:MAX_REPLY]).decode("utf-8", "replace")
 
 
 def _raw(url: httpx.URL) -> httpcore.URL:

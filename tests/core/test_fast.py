@@ -83,6 +83,7 @@ def test_an_answer_is_read_as_it_is_and_leaves_nothing_behind(ingest: IngestServ
     [
         (b"HTTP/1.1 204 No Content\r\n\r\n", ""),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", ""),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", ""),
         (
             b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n1\r\nc\r\n0\r\n\r\n",
             "abc",
@@ -106,7 +107,10 @@ def test_a_header_that_cannot_be_read_takes_nothing_away_from_the_others(
     ingest.answer = Answer(raw=head.encode())
     with transport(ingest.url) as made:
         reply = made.send(BODY)
-    assert (reply.status, reply.headers["retry-after"]) == (429, "3")
+    assert (reply.status, reply.headers["Retry-After"]) == (429, "3")
+    assert dict(reply.headers) == {"retry-after": "3", "content-length": "0"}
+    assert (len(reply.headers), "x-name" in reply.headers) == (2, False)
+    assert repr(reply.headers) == repr(dict(reply.headers))
 
 
 def test_no_more_than_the_beginning_of_a_body_is_read(ingest: IngestServer) -> None:
@@ -275,8 +279,9 @@ def test_closing_ends_what_is_under_way_and_nothing_is_sent_afterwards(
         made.close()
         thread.join(0.9)
         assert [str(each) for each in errors] == ["ClientClosedError: Client was closed"]
-        with pytest.raises(TransportError):
-            made.send(BODY)
+        for _ in range(50):
+            with pytest.raises(TransportError, match="the client is closed"):
+                made.send(BODY)
     assert len(ingest.requests) == 1
 
 
@@ -287,6 +292,29 @@ def test_a_client_that_was_never_used_sends_nothing_once_it_is_closed(
         made.close()
         with pytest.raises(TransportError):
             made.send(BODY)
+    assert ingest.connections == 0
+
+
+def test_a_client_that_is_closed_while_it_starts_sends_nothing(ingest: IngestServer) -> None:
+    errors: list[str] = []
+    with transport(ingest.url) as made:
+        engine = made._engine
+        assert isinstance(engine, FastEngine)
+
+        def send() -> None:
+            with pytest.raises(TransportError) as raised:
+                made.send(BODY)
+            errors.append(str(raised.value))
+
+        with engine._choosing:
+            thread = threading.Thread(target=send)
+            thread.start()
+            # It waits for the lock, and has seen that nothing is chosen.
+            assert not eventually(lambda: not thread.is_alive(), 0.2)
+            made.close()
+            engine._chosen = None
+        thread.join(10)
+    assert "the client is closed" in errors[0]
     assert ingest.connections == 0
 
 
