@@ -40,6 +40,22 @@ class Batch:
 ONE = Batch(events=1, size=0)
 
 
+STALE = 0.3  # seconds within which a peer that has closed a connection says so: a round trip
+
+
+def stale_until(begun: float, budget: float) -> float:
+    """Return until when a kept connection that breaks off was closed before the send began.
+
+    What breaks off later has been under way; and a try with little time left may be taken and
+    its answer missed.
+
+    Args:
+        begun: When the send began, on the monotonic clock.
+        budget: Seconds that it may take.
+    """
+    return begun + min(STALE, budget / 4)
+
+
 class Between:
     """Stand before a transport that has deadlines, to see what goes through."""
 

@@ -21,7 +21,7 @@ import httpx
 
 from datalyr_core import guard
 from datalyr_core.config import Config
-from datalyr_core.delivery.base import Reply
+from datalyr_core.delivery.base import Reply, stale_until
 from datalyr_core.delivery.network import TimedBackend, give_up_at
 from datalyr_core.errors import SendRefused, TransportError
 from datalyr_core.event import LIBRARY
@@ -54,12 +54,13 @@ class Stale(Exception):
 class Engine(Protocol):
     """Post bodies to one URL. Called from several threads at once."""
 
-    def post(self, body: bytes, end: float) -> Reply:
+    def post(self, body: bytes, end: float, *, again: bool = False) -> Reply:
         """Post one body.
 
         Args:
             body: The body.
             end: When the answer must be there, on the monotonic clock.
+            again: It is sent again, and now on a new connection.
 
         Raises:
             Stale: It may be posted again at once.
@@ -98,12 +99,11 @@ class HttpTransport:
         guarded = client is None or _reaches_network(client)
         self._elsewhere = guard.host_elsewhere(config.host) if guarded else None
         self._timeout = config.timeout
-        self._most_kept = config.concurrency
         self._deadline: PerThread[float] = PerThread()
         self._closed = False
 
     def send(self, body: bytes) -> Reply:
-        """Post a body, again at once while kept connections turn out to be dead.
+        """Post a body, again at once on a new connection if a kept one turns out to be dead.
 
         Raises:
             TransportError: No answer came in time; it shows the engine's error.
@@ -111,16 +111,18 @@ class HttpTransport:
         """
         if self._elsewhere and (refusal := guard.refusal(self._elsewhere)):
             raise SendRefused(refusal)
-        end = time.monotonic() + self._budget()
-        kept = self._most_kept
+        budget = self._budget()
+        begun = time.monotonic()
+        again = False
         while True:
             try:
-                return self._engine.post(body, end)
+                return self._engine.post(body, begun + budget, again=again)
             except Exception as error:  # also of a foreign client, which may raise anything
+                in_time = time.monotonic() < stale_until(begun, budget)
                 # Closing takes the connection away from a request that is under way.
-                if self._closed or not (kept and isinstance(error, Stale)):
+                if again or self._closed or not (in_time and isinstance(error, Stale)):
                     _fail(error)
-            kept -= 1
+            again = True
 
     def close(self) -> None:
         """Close the connections that are ours."""
@@ -197,7 +199,7 @@ class Pool:
             network_backend=self._network,
         )
 
-    def post(self, body: bytes, end: float) -> Reply:
+    def post(self, body: bytes, end: float, *, again: bool = False) -> Reply:
         """Post one body; see `Engine`."""
         give_up_at.set(end)
         request = httpcore.Request(
@@ -206,7 +208,7 @@ class Pool:
             headers=[*self._headers, (b"Content-Length", b"%d" % len(body))],
             content=body,
         )
-        kept = self._alive()
+        kept = None if again else self._alive()
         connection = kept or self._new()
         try:
             response = connection.handle_request(request)
@@ -271,7 +273,7 @@ class _Client:
         self._url = str(url)
         self._headers = headers
 
-    def post(self, body: bytes, end: float) -> Reply:
+    def post(self, body: bytes, end: float, *, again: bool = False) -> Reply:
         budget = max(end - time.monotonic(), 0.01)
         watch = _Watch()
         extensions = {
