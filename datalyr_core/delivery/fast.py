@@ -82,11 +82,12 @@ class FastEngine:
         self._let_go_of_idle()
 
     def _taken(self) -> _Handle:
-        with suppress(IndexError):
+        try:
             return self._idle.pop()
-        handle = _Handle(self._settings, self._ending)
-        self._handles.add(handle)
-        return handle
+        except IndexError:
+            handle = _Handle(self._settings, self._ending)
+            self._handles.add(handle)
+            return handle
 
     def _give_back(self, handle: _Handle) -> None:
         """Keep a handle for the next request, and let go of those that nobody uses."""
@@ -94,9 +95,10 @@ class FastEngine:
             self._idle.append(handle)
         else:
             self._let_go_of(handle)
-        with suppress(IndexError):  # another thread may have taken the last one
-            while self._idle[0].used < handle.used - KEEP_ALIVE:
-                self._let_go_of(self._idle.popleft())
+        if len(self._idle) > 1:
+            with suppress(IndexError):  # other threads may have taken them
+                while self._idle[0].used < handle.used - KEEP_ALIVE:
+                    self._let_go_of(self._idle.popleft())
         if self._ending.closed:  # meanwhile
             self._let_go_of_idle()
 
@@ -150,6 +152,7 @@ class _Handle:
         # Whether this request is to use the connection of the last one, and no other; and
         # whether libcurl wanted another nevertheless.
         self._kept = self._refused = False
+        self._fresh = False  # what libcurl was told of that
         self._curl = pycurl.Curl()
         for option, value in settings.items():
             self._curl.setopt(option, value)
@@ -173,12 +176,14 @@ class _Handle:
         self._body.clear()
         self._body_end = 0.0
         self._refused = False
-        curl.setopt(pycurl.FRESH_CONNECT, not self._kept)
         curl.setopt(pycurl.POSTFIELDS, body)
         curl.setopt(pycurl.TIMEOUT_MS, max(int((end - now) * 1000), 1))  # 0 is none
+        if not self._kept or self._fresh:
+            self._fresh = not self._kept
+            curl.setopt(pycurl.FRESH_CONNECT, self._fresh)
+            if self._fresh and self._secure:
+                _securing.add(self)
         problem = None
-        if not self._kept and self._secure:
-            _securing.add(self)
         try:
             curl.perform()
         except pycurl.error as error:
