@@ -31,6 +31,7 @@ from datalyr_core.errors import TransportError
 from tests.conftest import MakeClient
 from tests.core.test_network import dead
 from tests.support.ingest import HUGE, OK, RESET, SILENCE, Answer, IngestServer, slow
+from tests.support.proxy import TunnelProxy
 from tests.support.scripts import Scripts
 from tests.support.waiting import eventually
 
@@ -245,6 +246,13 @@ def test_http_2_where_the_ingest_offers_it(tmp_path: Path, monkeypatch: pytest.M
     assert seen == [("2", BODY)] * 2
 
 
+def test_a_redirect_is_not_followed(ingest: IngestServer) -> None:
+    ingest.answer = Answer(307, {"Location": "/elsewhere"})
+    with transport(ingest.url) as made:
+        assert made.send(BODY).status == 307
+    assert len(ingest.requests) == 1
+
+
 def test_loopback_is_never_proxied(ingest: IngestServer, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("NO_PROXY", "no_proxy"):
         monkeypatch.delenv(name, raising=False)
@@ -252,6 +260,94 @@ def test_loopback_is_never_proxied(ingest: IngestServer, monkeypatch: pytest.Mon
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     with transport(ingest.url) as made:
         assert made.send(BODY).status == 200
+
+
+def test_a_proxy_gets_the_same_request_as_from_httpx(
+    ingest: IngestServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("http_proxy", f"http://user:p%40ss@127.0.0.1:{ingest.port}")
+    monkeypatch.setenv("DATALYR_LIVE", "1")
+    for name in ("httpx", "fast"):
+        with transport("http://ingest.test/a/../track?a=b", name) as made:
+            assert made.send(BODY).status == 200
+    plain, fast = ingest.requests
+    assert fast.path == plain.path == "http://ingest.test/track?a=b"
+    assert fast.headers == plain.headers
+    assert "proxy-authorization" in fast.headers
+
+
+def test_whom_no_proxy_names_is_reached_without_one(
+    ingest: IngestServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`urllib` says who that is, and libcurl does not read the environment by itself."""
+    monkeypatch.setenv("DATALYR_LIVE", "1")
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{ingest.port}")
+    monkeypatch.setenv("no_proxy", "ingest.test")
+    with (
+        transport("http://a.ingest.test/track") as made,
+        pytest.raises(TransportError, match="Could not resolve host"),
+    ):
+        made.send(BODY)
+    with transport("http://other.test/track") as made:
+        monkeypatch.setenv("no_proxy", "other.test")  # it was read when the client was made
+        assert made.send(BODY).status == 200
+
+
+def test_the_answer_of_a_proxy_that_makes_no_tunnel_is_none_of_the_ingests(
+    ingest: IngestServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    heads: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def refuse() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                heads.append(connection.recv(65_536))
+                connection.sendall(b"HTTP/1.1 407 No\r\nContent-Length: 2\r\n\r\nno")
+                connection.recv(1)
+
+        thread = threading.Thread(target=refuse)
+        thread.start()
+        port = listener.getsockname()[1]
+        monkeypatch.setenv("https_proxy", f"http://user:hunter2@127.0.0.1:{port}")
+        monkeypatch.setenv("DATALYR_LIVE", "1")
+        with (
+            transport("https://ingest.test/track") as made,
+            pytest.raises(TransportError, match="407") as raised,
+        ):
+            made.send(BODY)
+        thread.join(10)
+    assert heads[0].startswith(b"CONNECT ingest.test:443 ")
+    assert b"dk_test" not in heads[0]
+    assert "hunter2" not in str(raised.value)
+
+
+def test_an_ingest_behind_a_tunnel_has_its_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the proxy says is not the beginning of its answer."""
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    trustme = pytest.importorskip("trustme")
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    monkeypatch.setenv("DATALYR_LIVE", "1")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("ingest.test").configure_cert(context)
+
+    def be_late(*_told: Any) -> None:
+        threading.Event().wait(2.5)
+
+    context.sni_callback = be_late
+    with IngestServer(context) as ingest, TunnelProxy(ingest.port) as proxy:
+        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{proxy.port}")
+        with transport("https://ingest.test/track") as made:
+            assert made.send(BODY).status == 200
 
 
 # Time
@@ -896,6 +992,26 @@ def test_where_the_environment_names_no_authorities_httpxs_are_trusted_too(
     with IngestServer(context) as ingest, transport(ingest.url) as made:
         ingest.answer = OK
         assert made.send(BODY).status == 200
+
+
+def test_a_folder_of_authorities_is_trusted_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
+    trustme = pytest.importorskip("trustme")
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    with IngestServer(context) as ingest:
+        with transport(ingest.url) as made, pytest.raises(TransportError, match="certificate"):
+            made.send(BODY)
+        authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+        rehashed = subprocess.run(["openssl", "rehash", str(tmp_path)], check=False)
+        if rehashed.returncode:
+            pytest.skip("openssl is not here")
+        with transport(ingest.url) as made:
+            assert made.send(BODY).status == 200
 
 
 def test_the_engine_is_what_the_option_says() -> None:
