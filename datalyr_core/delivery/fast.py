@@ -353,6 +353,9 @@ def _settings(url: httpx.URL, headers: dict[str, str]) -> dict[int, Any]:
     if not file and not folder:
         file = certifi.where()
     authorities = {"CAINFO": file or None, "CAPATH": None if file else folder}
+    proxy = named_proxy(url.scheme, url.host) or ""
+    if proxy.startswith("socks5:"):  # it looks names up, for libcurl not so
+        proxy = proxy.replace("socks5", "socks5h", 1)
     # Without these, libcurl would ask for leave before a large body, and tell a proxy twice.
     silenced = ["Expect:", "Proxy-Connection:"]
     return {
@@ -364,7 +367,7 @@ def _settings(url: httpx.URL, headers: dict[str, str]) -> dict[int, Any]:
         pycurl.HTTPHEADER: [f"{name}: {value}" for name, value in headers.items()] + silenced,
         pycurl.HTTP_VERSION: pycurl.CURL_HTTP_VERSION_2TLS,
         pycurl.FOLLOWLOCATION: False,
-        pycurl.PROXY: named_proxy(url.scheme, url.host) or "",  # it does not look for others
+        pycurl.PROXY: proxy,  # if it is empty, too: it does not look for others
         pycurl.NOPROXY: "",
         _SUPPRESS_CONNECT_HEADERS: True,
         pycurl.SSL_VERIFYPEER: True,

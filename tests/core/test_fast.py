@@ -326,6 +326,32 @@ def test_the_answer_of_a_proxy_that_makes_no_tunnel_is_none_of_the_ingests(
     assert "hunter2" not in str(raised.value)
 
 
+@pytest.mark.parametrize("scheme", ["socks5", "socks5h"])
+def test_a_socks_proxy_looks_names_up(scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one does for httpx."""
+    pytest.importorskip("socksio")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    asked: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def refuse() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(65_536)
+                connection.sendall(b"\5\0")
+                asked.append(connection.recv(65_536))
+
+        thread = threading.Thread(target=refuse)
+        thread.start()
+        monkeypatch.setenv("http_proxy", f"{scheme}://127.0.0.1:{listener.getsockname()[1]}")
+        monkeypatch.setenv("DATALYR_LIVE", "1")
+        with transport("http://ingest.test/track") as made, pytest.raises(TransportError):
+            made.send(BODY)
+        thread.join(10)
+    assert b"ingest.test" in asked[0]
+
+
 def test_an_ingest_behind_a_tunnel_has_its_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -514,6 +540,18 @@ def test_it_is_sent_again_on_a_new_connection_also_where_others_are_kept(
             ingest.script.append(RESET)
             assert made.send(BODY).status == 200
             assert ingest.requests[-1].connection == number
+
+
+def test_what_is_sent_again_goes_out_on_a_new_connection(ingest: IngestServer) -> None:
+    """Another thread may have taken the handle of the first try."""
+    with transport(ingest.url) as made:
+        engine = engine_of(made)
+        for number, again in enumerate([False, True, True], start=1):
+            engine.post(BODY, time.monotonic() + 10, again=again)
+            assert ingest.connections == number
+        engine.post(BODY, time.monotonic() + 10)
+        assert ingest.connections == 3
+        assert eventually(lambda: len(ingest._open) == 1)
 
 
 def test_what_breaks_off_late_has_been_under_way_and_is_a_failure(ingest: IngestServer) -> None:
