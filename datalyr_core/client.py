@@ -397,7 +397,7 @@ def _warn_of_twin(config: Config) -> None:
     """Say once that a process has two clients of one key: a client per call costs threads."""
     key = config.api_key or ""
     twins = (other for other in lifecycle.clients() if other.config.api_key == key)
-    if config.transport == "httpx" and any(twins):
+    if isinstance(config.transport, str) and any(twins):
         said = "this process has another client with the same key; one is enough"
         warn_once(logger, said, kind=f"twin of {key}")
 

@@ -80,6 +80,9 @@ class Config:
         if self.broker and (self.transport != "httpx" or self.http_client is not None):
             told = "takes the events itself; leave out transport and http_client, or the broker"
             problems.append(("broker", told))
+        if self.transport == "fast" and self.http_client is not None:
+            told = "posts through httpx; leave out transport='fast', or http_client"
+            problems.append(("http_client", told))
         _raise_for(problems)
         if self.api_key and not self.api_key.startswith("dk_"):
             logger.warning("api_key does not start with 'dk_'; is it the right key?")

@@ -168,9 +168,13 @@ def function(value: Any) -> tuple[Any, str | None]:
 
 def transport(value: Any) -> tuple[Any, str | None]:
     """Accept the name of a transport, or an object that can send."""
-    if value == "httpx" or callable(getattr(value, "send", None)):
+    if value == "fast" and "pycurl" not in sys.modules and find_spec("pycurl") is None:
+        raise Problem("is 'fast' and needs a package: pip install 'datalyr[fast]'")
+    if value in ("httpx", "fast") or callable(getattr(value, "send", None)):
         return value, None
-    raise Problem(f"is {shown(value)}; write 'httpx', or give an object with send(body) -> Reply")
+    raise Problem(
+        f"is {shown(value)}; write 'httpx' or 'fast', or give an object with send(body) -> Reply"
+    )
 
 
 def http_client(value: Any) -> tuple[Any, str | None]:

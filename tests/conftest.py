@@ -65,12 +65,19 @@ def ingest() -> Iterator[IngestServer]:
 
 
 @pytest.fixture
-def make_client(ingest: IngestServer) -> Iterator[MakeClient]:
+def transport(request: pytest.FixtureRequest) -> str:
+    """The engine of clients that name none; see `tests.support.engines`."""
+    return str(getattr(request, "param", "httpx"))
+
+
+@pytest.fixture
+def make_client(ingest: IngestServer, transport: str) -> Iterator[MakeClient]:
     """Make clients of the local ingest, and close them after the test."""
     made: list[Datalyr] = []
 
     def make(**options: Any) -> Datalyr:
-        client = Datalyr(**{"api_key": "dk_test", "host": ingest.url, **options})
+        usual = {"api_key": "dk_test", "host": ingest.url, "transport": transport}
+        client = Datalyr(**{**usual, **options})
         made.append(client)
         return client
 

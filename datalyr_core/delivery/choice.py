@@ -22,7 +22,7 @@ def transport_of(config: Config) -> tuple[AnyTransport, Callable[[], Any]]:
     # by no thread: a fork in the middle of an import leaves a module that is never finished.
     import email.utils  # noqa: F401
 
-    if config.transport != "httpx":
+    if not isinstance(config.transport, str):
         given: Transport = config.transport
         return given, lambda: None
     return _through_broker(config) if config.broker else _over_http(config)
@@ -48,8 +48,13 @@ def _over_http(config: Config) -> tuple[AnyTransport, Callable[[], Any]]:
     # As above.
     from datalyr_core.delivery.http import HttpTransport
 
+    engine: Callable[..., Any] | None = None
     try:
-        transport = HttpTransport(config)
+        if config.transport == "fast":
+            from datalyr_core.delivery.fast import FastEngine
+
+            engine = FastEngine
+        transport = HttpTransport(config, engine)
     except Exception as error:  # a proxy or certificates that the environment names wrongly
         told = without_credentials(
             f"HTTP to {config.host} cannot be set up ({type(error).__name__}: {error})"

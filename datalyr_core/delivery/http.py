@@ -58,16 +58,16 @@ class Stale(Exception):
 class Engine(Protocol):
     """Post bodies to one URL. Called from several threads at once."""
 
-    def post(self, body: bytes, end: float, *, anew: bool = False) -> Reply:
+    def post(self, body: bytes, end: float, *, again: bool = False) -> Reply:
         """Post one body.
 
         Args:
             body: The body.
             end: When the answer must be there, on the monotonic clock.
-            anew: Whether to use no kept connection: where one is stale, others are likely to be.
+            again: It is sent again, and now on a new connection.
 
         Raises:
-            Stale: A kept connection broke off.
+            Stale: It may be posted again at once.
             Exception: No answer came in time.
         """
 
@@ -117,18 +117,19 @@ class HttpTransport:
         """
         if self._elsewhere and (refusal := guard.refusal(self._elsewhere)):
             raise SendRefused(refusal)
-        begun, budget = time.monotonic(), self._budget()
-        try:
+        budget = self._budget()
+        begun = time.monotonic()
+        again = False
+        while True:
             try:
-                return self._engine.post(body, begun + budget)
-            except Stale:
+                return self._engine.post(body, begun + budget, again=again)
+            except Exception as error:  # also of a foreign client, which may raise anything
+                in_time = time.monotonic() < stale_until(begun, budget)
                 # Closing takes the connection away from a request that is under way.
-                if self._closed or time.monotonic() >= stale_until(begun, budget):
-                    raise
+                if again or self._closed or not (in_time and isinstance(error, Stale)):
+                    _fail(error)
+            again = True
             self._note_stale()
-            return self._engine.post(body, begun + budget, anew=True)
-        except Exception as error:  # also of a foreign client, which may raise anything
-            _fail(error)
 
     def _note_stale(self) -> None:
         """Say it once if more connections break off than can have been closed while idle.
@@ -220,7 +221,7 @@ class Pool:
             network_backend=self._network,
         )
 
-    def post(self, body: bytes, end: float, *, anew: bool = False) -> Reply:
+    def post(self, body: bytes, end: float, *, again: bool = False) -> Reply:
         """Post one body; see `Engine`."""
         give_up_at.set(end)
         request = httpcore.Request(
@@ -229,7 +230,7 @@ class Pool:
             headers=[*self._headers, (b"Content-Length", b"%d" % len(body))],
             content=body,
         )
-        kept = None if anew else self._alive()
+        kept = None if again else self._alive()
         connection = kept or self._new()
         try:
             response = connection.handle_request(request)
@@ -294,8 +295,7 @@ class _Client:
         self._url = str(url)
         self._headers = headers
 
-    def post(self, body: bytes, end: float, *, anew: bool = False) -> Reply:
-        # Whether its connections are kept is the application's decision.
+    def post(self, body: bytes, end: float, *, again: bool = False) -> Reply:
         budget = max(end - time.monotonic(), 0.01)
         watch = _Watch()
         extensions = {

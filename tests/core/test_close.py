@@ -11,6 +11,7 @@ import pytest
 
 from datalyr_core import Datalyr, Event, Reply, lifecycle
 from tests.conftest import MakeClient
+from tests.support.engines import both_engines
 from tests.support.ingest import DOWN, OK, SILENCE, Answer, IngestServer, slow
 from tests.support.waiting import eventually
 
@@ -75,6 +76,7 @@ def test_close_is_idempotent(make_client: MakeClient, ingest: IngestServer) -> N
 
 
 @pytest.mark.parametrize("answer", [DOWN, SILENCE], ids=["failing", "hanging"])
+@both_engines
 def test_close_never_overshoots_and_hands_over_what_is_left(
     answer: Answer,
     make_client: MakeClient,
@@ -309,6 +311,7 @@ def test_the_ingest_comes_back_for_a_later_client(
     assert len(ingest.accepted) == 1
 
 
+@both_engines
 def test_a_client_that_is_opened_again_is_as_new(
     make_client: MakeClient, ingest: IngestServer
 ) -> None:
@@ -436,6 +439,7 @@ def test_a_hook_that_flushes_takes_no_time_from_other_threads(
     assert client.stats.retried <= 1  # what the hook's own thread sent, with that little time
 
 
+@both_engines
 def test_nothing_is_sent_again_after_the_end(make_client: MakeClient, ingest: IngestServer) -> None:
     client = make_client(concurrency=1)
     track(client, 1)
@@ -447,6 +451,7 @@ def test_nothing_is_sent_again_after_the_end(make_client: MakeClient, ingest: In
     assert [each.body["event"] for each in ingest.requests] == ["E0", "slow"]
 
 
+@both_engines
 def test_a_request_that_has_no_answer_ends_with_the_client(
     make_client: MakeClient, ingest: IngestServer
 ) -> None:
@@ -476,6 +481,7 @@ def test_a_client_that_is_opened_while_it_closes_is_looked_after(
     assert client in lifecycle.clients()
 
 
+@both_engines
 def test_a_client_that_is_opened_often_keeps_nothing(make_client: MakeClient) -> None:
     client = make_client()
     former = weakref.ref(client._sender)

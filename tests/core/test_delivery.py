@@ -16,6 +16,7 @@ import pytest
 from datalyr_core import Datalyr, Event, Reply
 from datalyr_core.testing import recording_client
 from tests.conftest import MakeClient
+from tests.support.engines import both_engines
 from tests.support.ingest import OK, SILENCE, Answer, IngestServer, slow
 from tests.support.waiting import eventually
 
@@ -58,6 +59,7 @@ def test_a_disabled_client_takes_everything_and_does_nothing(
 # When
 
 
+@both_engines
 def test_flush_waits_until_all_is_delivered(make_client: MakeClient, ingest: IngestServer) -> None:
     client = make_client(concurrency=1)
     names = track(client, 50)
@@ -150,6 +152,7 @@ def test_hooks_were_called_when_flush_returns(
 # How many at a time
 
 
+@both_engines
 def test_a_slow_ingest_gets_up_to_concurrency_requests_at_once(
     make_client: MakeClient, ingest: IngestServer
 ) -> None:
@@ -239,6 +242,7 @@ def test_a_quick_ingest_is_served_on_one_connection() -> None:
     assert 1 in (connections() for _ in range(40))
 
 
+@both_engines
 def test_connections_are_kept(make_client: MakeClient, ingest: IngestServer) -> None:
     client = make_client(concurrency=1)
     for _ in range(3):
@@ -613,6 +617,7 @@ def test_overflow_drops_the_oldest_waiting_and_counts_what_is_in_flight(
     assert ingest.names == ["E0", *(f"E{number}" for number in range(4, 103))]
 
 
+@both_engines
 def test_nothing_is_unaccounted_for_under_load_from_many_threads(
     make_client: MakeClient, ingest: IngestServer
 ) -> None:
@@ -711,6 +716,7 @@ def test_a_client_that_is_forgotten_delivers_what_waits_and_its_thread_ends(
     recording_client().close()  # SIGTERM is given back by whoever closes last
 
 
+@both_engines
 def test_a_second_client_with_the_same_key_warns_once(
     make_client: MakeClient, caplog: pytest.LogCaptureFixture
 ) -> None:

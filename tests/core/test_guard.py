@@ -12,6 +12,7 @@ import pytest
 
 from datalyr_core import guard
 from tests.conftest import MakeClient
+from tests.support.engines import both_engines
 from tests.support.ingest import IngestServer
 from tests.support.scripts import Ended, Scripts
 
@@ -33,6 +34,7 @@ def every_name_leads_to_the_ingest(ingest: IngestServer, monkeypatch: pytest.Mon
 # In this process, which runs a test
 
 
+@both_engines
 def test_a_host_elsewhere_is_refused_with_one_warning(
     make_client: MakeClient, ingest: IngestServer, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -58,6 +60,7 @@ def test_a_host_elsewhere_is_refused_with_one_warning(
 
 
 @pytest.mark.parametrize("live", ["1", "true", " YES "])
+@both_engines
 def test_a_test_that_says_so_sends(
     make_client: MakeClient, ingest: IngestServer, monkeypatch: pytest.MonkeyPatch, live: str
 ) -> None:
