@@ -757,6 +757,36 @@ for number in range(3):
 
 
 @forks
+@pytest.mark.parametrize("end", ["sys.exit()", "gc.collect(); os._exit(0)"])
+def test_a_child_frees_no_handle_of_its_parent(
+    end: str, scripts: Scripts, ingest: IngestServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """libcurl would wait for its threads, which the child has not."""
+    monkeypatch.setenv("DATALYR_LIVE", "1")
+    ended = scripts.run(
+        f"""
+import gc, os, signal, sys
+from datalyr_core import Config
+from datalyr_core.delivery.choice import transport_of
+transport, close = transport_of(Config.from_env())
+transport.send(b'{{"event":"E"}}')
+pid = os.fork()
+if not pid:
+    signal.alarm(8)
+    del transport, close
+    {end}
+assert os.waitpid(pid, 0)[1] == 0
+transport.send(b'{{"event":"E"}}')
+close()
+""",
+        transport="fast",
+        host=ingest.url.replace("127.0.0.1", NAME),
+    )
+    assert ended.code == 0, ended.err
+    assert ingest.connections == 1
+
+
+@forks
 def test_a_child_that_was_forked_before_the_first_event_is_fast(
     scripts: Scripts, ingest: IngestServer
 ) -> None:
