@@ -154,6 +154,10 @@ class _Handle:
         self._kept = self._refused = False
         self._fresh = False  # what libcurl was told of that
         self._curl = pycurl.Curl()
+        # A reference of nobody's, which only `close` gives back: a forked child must never free
+        # it. That would say goodbye, as TLS does, on a connection of the parent's, and wait for
+        # threads of libcurl's that no fork survives. The garbage collector asks no `__del__`.
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._curl))
         for option, value in settings.items():
             self._curl.setopt(option, value)
         # Functions of C where they are called for each part of a reply.
@@ -209,26 +213,12 @@ class _Handle:
     def close(self) -> None:
         """Close the connection."""
         self._curl.close()
+        ctypes.pythonapi.Py_DecRef(ctypes.py_object(self._curl))
         self._drop(self._sockets.copy())
 
     def is_inherited(self) -> bool:
         """Tell whether it is another process's, which has forked this one."""
         return self._process != os.getpid()
-
-    def __del__(
-        self,
-        # The names of the module may be gone when the interpreter ends.
-        process: Any = os.getpid,
-        keep: Any = ctypes.pythonapi.Py_IncRef,
-        shown: Any = ctypes.py_object,
-    ) -> None:
-        """Never free a handle in a forked child.
-
-        That would say goodbye, as TLS does, on a connection of the parent's, and wait for
-        threads of libcurl's that no fork has survived.
-        """
-        if self._process != process():
-            keep(shown(self._curl))  # a reference that nobody gives back
 
     def _lives(self, now: float) -> bool:
         """Tell whether the kept connection may be used, as far as can be seen from here."""

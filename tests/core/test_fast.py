@@ -37,6 +37,17 @@ from tests.support.waiting import eventually
 
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
 
+
+def _name() -> str:
+    """Return a name of this machine that libcurl has to look up, which it does in a thread."""
+    with suppress(OSError):
+        name = socket.gethostname()
+        if {each[4][0] for each in socket.getaddrinfo(name, None)} == {"127.0.0.1"}:
+            return name
+    return "localhost"
+
+
+NAME = _name()
 BODY = '{"event":"E","properties":{"text":"Zoë \\u0000"}}'.encode()
 
 
@@ -63,7 +74,8 @@ def trusted_ingest(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[In
     authority.cert_pem.write_to_path(folder / "ca.pem")
     monkeypatch.setenv("SSL_CERT_FILE", str(folder / "ca.pem"))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1", "localhost").configure_cert(context)
+    authority.issue_cert("127.0.0.1", NAME).configure_cert(context)
+    monkeypatch.setenv("DATALYR_LIVE", "1")
     with IngestServer(context) as ingest:
         yield ingest
 
@@ -397,9 +409,7 @@ def test_the_deadline_of_a_thread_is_its_own(ingest: IngestServer) -> None:
 
 
 def test_where_ipv6_is_dead_events_go_over_ipv4(ingest: IngestServer) -> None:
-    found = socket.getaddrinfo("localhost", ingest.port, type=socket.SOCK_STREAM)
-    if [address[0] for *_, address in found] != ["::1", "127.0.0.1"]:
-        pytest.skip("localhost is not both here, IPv6 first")
+    """For libcurl localhost is both, IPv6 first."""
     with (
         dead("::1", ingest.port),
         transport(f"http://localhost:{ingest.port}/track", timeout=4) as made,
@@ -603,7 +613,10 @@ def test_a_client_that_was_never_used_sends_nothing_once_it_is_closed(
 def test_a_request_that_is_connecting_when_the_client_is_closed_is_not_sent(
     ingest: IngestServer,
 ) -> None:
-    with dead("127.0.0.1", ingest.port), transport(ingest.url, timeout=60) as made:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    url = f"http://127.0.0.1:{port}/track"
+    with dead("127.0.0.1", port), transport(url, timeout=60) as made:
         errors: list[str] = []
 
         def send() -> None:
@@ -735,12 +748,42 @@ for number in range(3):
     assert client.flush()
 """,
             transport="fast",
-            host=ingest.url.replace("127.0.0.1", "localhost"),  # libcurl has a thread for names
+            host=ingest.url.replace("127.0.0.1", NAME),
         )
         assert (ended.code, ended.err) == (0, "")
         assert ingest.names.count("parent") == 4
         assert ingest.names.count("child") == (3 if child else 0)
         assert ingest.connections == (4 if child else 1)
+
+
+@forks
+@pytest.mark.parametrize("end", ["sys.exit()", "gc.collect(); os._exit(0)"])
+def test_a_child_frees_no_handle_of_its_parent(
+    end: str, scripts: Scripts, ingest: IngestServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """libcurl would wait for its threads, which the child has not."""
+    monkeypatch.setenv("DATALYR_LIVE", "1")
+    ended = scripts.run(
+        f"""
+import gc, os, signal, sys
+from datalyr_core import Config
+from datalyr_core.delivery.choice import transport_of
+transport, close = transport_of(Config.from_env())
+transport.send(b'{{"event":"E"}}')
+pid = os.fork()
+if not pid:
+    signal.alarm(8)
+    del transport, close
+    {end}
+assert os.waitpid(pid, 0)[1] == 0
+transport.send(b'{{"event":"E"}}')
+close()
+""",
+        transport="fast",
+        host=ingest.url.replace("127.0.0.1", NAME),
+    )
+    assert ended.code == 0, ended.err
+    assert ingest.connections == 1
 
 
 @forks
@@ -828,7 +871,7 @@ for thread in threads:
 assert codes == [0] * 15, codes
 """,
             transport="fast",
-            host=ingest.url.replace("127.0.0.1", "localhost"),
+            host=ingest.url.replace("127.0.0.1", NAME),
         )
         assert ended.code == 0, ended.err
         assert ingest.names.count("child") == 15
