@@ -315,7 +315,7 @@ def test_the_ingest_comes_back_for_a_later_client(
 def test_a_client_that_is_opened_again_is_as_new(
     make_client: MakeClient, ingest: IngestServer
 ) -> None:
-    client = make_client()
+    client = make_client(concurrency=1)
     client.reopen()  # it is open
     track(client, 1)
     client.close()

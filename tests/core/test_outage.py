@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from importlib.util import find_spec
 from itertools import pairwise
 from typing import Any
 
@@ -279,7 +280,7 @@ def test_a_reply_that_drips_takes_no_longer_than_a_request_may(
     track(client, 1)
     assert not client.flush()
     assert 0.8 <= time.monotonic() - begun < 3
-    assert re.match("(Read|Request)Timeout", hooks.errors[0][1])
+    assert re.search("ReadTimeout|timed out", hooks.errors[0][1])
 
 
 @both_engines
@@ -338,7 +339,7 @@ def test_an_ingest_that_takes_nothing_is_given_up_after_the_timeout(
         client = make_client(host=url, timeout=1, retry_limit=0, **hooks.options)
         client.track("u", "E", {"text": "x" * (16_000_000 if size == "large" else 1)})
         assert not client.flush(timeout=30)
-    assert re.match(f"{error}|RequestTimeout", hooks.errors[0][1])
+    assert re.search(f"{error}|timed out", hooks.errors[0][1])
 
 
 @both_engines
@@ -574,7 +575,11 @@ def test_a_connection_that_was_idle_for_too_long_is_not_used_again(
 ) -> None:
     """The server may be about to close it."""
     monkeypatch.setattr(http, "KEEP_ALIVE", 0.0)
-    monkeypatch.setattr("datalyr_core.delivery.fast.KEEP_ALIVE", 0.0)
+    if find_spec("pycurl"):
+        from datalyr_core.delivery import fast
+
+        monkeypatch.setattr(fast, "KEEP_ALIVE", 0.0)
+        monkeypatch.setattr(fast, "_UNSURE", 0.0)
     client = make_client(concurrency=1)
     for _ in range(3):
         track(client, 1)
