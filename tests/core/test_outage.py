@@ -497,6 +497,7 @@ def test_a_new_connection_that_breaks_off_is_no_stale_one(
     with ExitStack() as stack:
         options: dict[str, Any] = {**hooks.options, "retry_limit": 0}
         if via == "a SOCKS proxy":
+            pytest.importorskip("socksio")
             proxy = stack.enter_context(SocksProxy(ingest.port))
             for name in ("NO_PROXY", "no_proxy"):
                 monkeypatch.delenv(name, raising=False)
