@@ -199,3 +199,9 @@ def test_a_lock_of_another_user_may_be_held(tmp_path: Path) -> None:
         assert not is_locked(folder / "lock")
     finally:
         shutil.rmtree(folder)
+
+
+def test_a_log_that_is_removed_meanwhile_has_no_size(path: Path) -> None:
+    path.write_bytes(b"12345")
+    assert reading._size(path) == 5
+    assert reading._size(Path(f"{path}-wal")) == 0

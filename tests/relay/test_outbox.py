@@ -133,3 +133,10 @@ def test_nothing_is_given_up() -> None:
 def test_events_come_out_of_messages_alone() -> None:
     with pytest.raises(NotImplementedError):
         BrokerOutbox().put(b"a")
+
+
+def test_it_tells_the_thread_that_is_in_the_middle_of_something() -> None:
+    outbox = BrokerOutbox()
+    assert not outbox.is_locked_here
+    with outbox._lock:
+        assert outbox.is_locked_here
