@@ -29,7 +29,7 @@ from datalyr_core.errors import SendRefused, TransportError, Unavailable
 from datalyr_core.event import DropReason
 from datalyr_core.gate import Gate
 from datalyr_core.hooks import Hooks
-from datalyr_core.outbox.base import Entry, Outbox
+from datalyr_core.outbox.base import Entry, Outbox, is_owned
 from datalyr_core.retry import Outcome, backoff, outcome_of, retry_after
 
 logger = logging.getLogger("datalyr")
@@ -120,8 +120,8 @@ class Dispatcher:
     def wake(self) -> None:
         """Look again whether a pass is due."""
         with self._cond:
-            self._woken = True
             self._cond.notify_all()
+            self._woken = True  # last: a signal's handler that raises in between changes nothing
 
     def want_pass(self, *, hurry: bool) -> int:
         """Have a whole pass made from here on.
@@ -233,6 +233,11 @@ class Dispatcher:
         return self._resting > 0 and not self._woken and not self._gate.failures
 
     @property
+    def is_locked_here(self) -> bool:
+        """Tell whether this very thread is in the middle of something."""
+        return is_owned(self._lock)
+
+    @property
     def busy(self) -> int:
         """Return how many threads send or call hooks, and notice nothing meanwhile."""
         return len(self._sending) + len(self._reporting)
@@ -266,6 +271,8 @@ class Dispatcher:
                     break
                 pause = self._pause(now, deadline)
                 rests = pause is None or pause > JOIN_AFTER
+                if self._woken:  # a finalizer of this very thread has told it meanwhile
+                    continue
                 if resting or not rests:
                     self._clock.wait(self._cond, pause)
                 # A thread that begins to rest says so, and looks once more before it does.

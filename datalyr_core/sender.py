@@ -19,7 +19,7 @@ from datalyr_core.dispatcher import Dispatcher, Lease
 from datalyr_core.errors import TransportError
 from datalyr_core.event import DropReason
 from datalyr_core.hooks import Hooks
-from datalyr_core.outbox.base import Entry, Outbox
+from datalyr_core.outbox.base import Entry, Outbox, is_owned
 
 logger = logging.getLogger("datalyr")
 
@@ -90,7 +90,7 @@ class Sender:
             if not self._outbox.is_locked_here and not self._see_to_it():
                 return self._outbox.kept > 0
         # When everything else is on its way, the event itself is the oldest that waits.
-        return not evicted or evicted[-1].body is not body
+        return not any(entry.body is body for entry in evicted)
 
     @property
     def _is_over(self) -> bool:
@@ -98,8 +98,7 @@ class Sender:
 
     def _see_to_it(self) -> bool:
         """Do what an event may call for; False if it came too late."""
-        if self._evicted:
-            self._report_evicted()
+        self._report_evicted()
         if self._stopping:  # closed between the caller's check and now
             self._give_up_all(DropReason.CLOSED, "the client is closed")
             return False
@@ -116,7 +115,7 @@ class Sender:
         with suppress(IndexError):  # another thread may tell of some
             while True:
                 told.append(self._evicted.popleft())
-        if told:  # pragma: no branch - or another thread has told of all
+        if told:
             self._give_up(told, DropReason.QUEUE_OVERFLOW, "the queue is full")
 
     def take_up(self) -> None:
@@ -151,7 +150,8 @@ class Sender:
     @property
     def is_locked_here(self) -> bool:
         """Tell whether a signal's handler or a finalizer asks that must wait for no delivery."""
-        return self._outbox.is_locked_here
+        here = self._outbox.is_locked_here or self._dispatcher.is_locked_here
+        return here or is_owned(self._starting)
 
     def flush(self, timeout: float | None) -> bool:
         """Wait until all is delivered or dropped, or a whole pass delivers nothing.
@@ -166,6 +166,7 @@ class Sender:
             return False
         deadline = None if timeout is None else self._clock.now() + timeout
         lost = self._dispatcher.lost
+        self._report_evicted()
         with self._dispatcher.waiting():
             while self._dispatcher.unfinished():
                 delivered = self.delivered
@@ -202,6 +203,7 @@ class Sender:
         self._dispatcher.end_waits_for_room()
         self._drain(deadline)
         self._stopping = True
+        self._report_evicted()
         self._dispatcher.wake()
         self._give_up_rest("close() came to its time-out")
         self._close_transport()
@@ -221,6 +223,7 @@ class Sender:
         with self._exit_time_running() as end:
             deadline = min(deadline, end)
             self._drain(deadline)
+        self._report_evicted()
         # Before that, what has come this very moment is in the hands of the thread that tracked it.
         if self._clock.now() >= deadline:
             self._give_up_rest(
@@ -400,6 +403,7 @@ class Sender:
 
     def _tended(self) -> float | None:
         """Tend the outbox; what it has taken over has waited enough, and no pass may be due."""
+        self._report_evicted()
         before = self._outbox.taken_over
         pause = self._outbox.tend()
         if self._outbox.taken_over > before:

@@ -198,7 +198,7 @@ class BrokerOutbox(Ephemeral):
     @property
     def is_locked_here(self) -> bool:
         """Tell whether this very thread is in the middle of something."""
-        return is_owned(self._lock)
+        return is_owned(self._lock) or self._memory.is_locked_here
 
     @property
     def held(self) -> int:

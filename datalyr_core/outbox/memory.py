@@ -7,17 +7,20 @@ import threading
 from collections import deque
 from collections.abc import Container, Sequence
 from contextlib import suppress
+from operator import length_hint
 
 from datalyr_core.outbox.base import Entry, Ephemeral, is_owned
 
+_LAST = 1 << 62
 PATIENCE = 3  # failed flushes by which an entry may exceed others before it steps aside
 
 
 class MemoryOutbox(Ephemeral):
     """Keep events in a deque; the oldest waiting one makes room for a new one.
 
-    What is put in arrives without a lock, so that nobody who tracks waits for a sender. It is
-    numbered, and waits with the others, as soon as somebody looks.
+    What is put in arrives without a lock, so that nobody who tracks waits for a sender. It waits
+    with the others as soon as somebody looks. Two threads that put something in at the same
+    moment may have it in the other order than its numbers.
     """
 
     patient = False
@@ -32,15 +35,15 @@ class MemoryOutbox(Ephemeral):
         self._arrived: deque[Entry] = deque()
         self._waiting: deque[Entry] = deque()
         self._leased: dict[int, Entry] = {}
-        self._accepted = 0
+        # A range, and no `itertools.count`: it can tell how many it has given out.
+        self._numbers = iter(range(1, _LAST))
         # Re-entrant: a finalizer that tracks may run while this very thread holds it.
         self._lock = threading.RLock()
 
     @property
     def accepted(self) -> int:
         """Return how many events were ever put in."""
-        with self._lock:
-            return self._accepted + len(self._arrived)
+        return _LAST - 1 - length_hint(self._numbers)
 
     @property
     def waiting(self) -> int:
@@ -79,6 +82,7 @@ class MemoryOutbox(Ephemeral):
 
     def add(self, entry: Entry) -> Sequence[Entry]:
         """Take an entry in that somebody else has made, as `put` does."""
+        entry.number = next(self._numbers)
         if self._count() < self.limit:
             self._arrived.append(entry)
             return ()
@@ -86,18 +90,18 @@ class MemoryOutbox(Ephemeral):
             self._arrived.append(entry)
             self._take_in()
             evicted = []
-            while self._count() > self.limit:
+            while self._waiting and self._count() > self.limit:
                 evicted.append(self._waiting.popleft())
+                self._take_in()  # others may have come
             return evicted
 
     def _take_in(self) -> None:
-        """Let what has arrived wait with the others; with the lock held."""
-        with suppress(IndexError):  # that was all, or a finalizer has taken the last
-            while True:
-                entry = self._arrived.popleft()
-                self._accepted += 1
-                entry.number = self._accepted
-                self._waiting.append(entry)
+        """Let what has arrived wait with the others; with the lock held.
+
+        In one call: a signal's handler that raises must not find an event in neither place.
+        """
+        with suppress(IndexError):  # that was all
+            self._waiting.extend(iter(self._arrived.popleft, None))
 
     def lease(self, *, patient: bool, unless: Container[int] = ()) -> Entry | None:
         """Hand out the oldest waiting entry; `patient` passes over those that fail most."""

@@ -8,6 +8,7 @@ import sys
 import threading
 import weakref
 from collections import UserDict
+from operator import attrgetter
 from typing import Any
 
 import httpx
@@ -816,3 +817,93 @@ def test_a_thread_that_rests_is_told_once_until_it_looks(
             client.track("u", f"E{number}")
         assert len(told) == 1
     assert eventually(lambda: client.stats.delivered == 21)
+
+
+class Interrupted(Exception):
+    """What a signal's handler raises, as a server's and a job queue's do."""
+
+
+def test_a_handler_that_raises_in_a_wake_up_leaves_the_next_one_to_others(
+    make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = make_client(flush_at=1, flush_interval=3600)
+    client.track("u", "First")
+    assert client.flush()
+    dispatcher = client._sender._dispatcher
+    assert eventually(lambda: dispatcher.needs_waking)
+
+    def interrupted() -> None:
+        raise Interrupted
+
+    with monkeypatch.context() as patch:
+        patch.setattr(dispatcher._cond, "notify_all", interrupted)
+        with pytest.raises(Interrupted):
+            client.track("u", "Second")
+    client.track("u", "Third")
+    assert eventually(lambda: client.stats.delivered == 3)
+
+
+def test_an_event_of_a_finalizer_in_the_thread_that_is_about_to_rest_is_noticed(
+    make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = make_client(flush_at=1, flush_interval=3600)
+    client.track("u", "First")
+    assert client.flush()
+    dispatcher = client._sender._dispatcher
+    assert eventually(lambda: dispatcher.needs_waking)
+    pause = dispatcher._pause
+    left = ["Second of the thread's own"]
+
+    def pausing(now: float, deadline: float | None) -> float | None:
+        found = pause(now, deadline)
+        if left and dispatcher._resting:  # it has looked for the last time
+            client.track("u", left.pop())
+        return found
+
+    monkeypatch.setattr(dispatcher, "_pause", pausing)
+    client.track("u", "Second")
+    assert eventually(lambda: not left)
+    assert eventually(lambda: client.stats.delivered == 3)
+    client.track("u", "Third")
+    assert eventually(lambda: client.stats.delivered == 4)
+
+
+@pytest.mark.parametrize("end", ["flush", "close", "nothing"])
+def test_what_made_room_within_a_lock_is_told_of_in_the_end(
+    end: str, make_client: MakeClient, ingest: IngestServer
+) -> None:
+    """A signal's handler tracks in the middle of something of this very thread's."""
+    drops: list[str] = []
+    client = make_client(
+        max_queue_size=100,
+        flush_interval=3600 if end != "nothing" else 1,
+        flush_at=100,
+        on_drop=lambda events, reason: drops.extend(f"{each.event} {reason}" for each in events),
+    )
+    for number in range(99):
+        client.track("u", f"E{number}")
+    with client._outbox._lock:  # type: ignore[attr-defined]  # of this outbox
+        client.track("u", "E99")
+        client.track("u", "E100")
+    assert drops == []
+    if end == "flush":
+        assert not client.flush()
+    elif end == "close":
+        assert not client.close()
+    assert eventually(lambda: drops == ["E0 queue_overflow"])
+    assert client.stats.dropped == {"queue_overflow": 1}
+
+
+@pytest.mark.parametrize(
+    "lock", ["_outbox._lock", "_sender._starting", "_sender._dispatcher._lock"]
+)
+def test_nothing_waits_within_a_lock_of_this_very_thread(
+    lock: str, make_client: MakeClient, ingest: IngestServer
+) -> None:
+    """Others may hold theirs while they wait for it; so does a signal's handler that flushes."""
+    client = make_client(flush_interval=3600)
+    client.track("u", "E")
+    with attrgetter(lock)(client):
+        assert not client.flush()
+        assert not client.drain()
+    assert client.flush()

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import random
+import signal
 import threading
 from collections import Counter
 
@@ -164,3 +166,47 @@ def test_a_finalizer_that_takes_the_very_entry_away(outbox: MemoryOutbox) -> Non
     assert entry is not None
     assert entry.body == b"2"
     assert len(outbox) == 5
+
+
+def test_no_event_is_lost_where_a_signals_handler_raises() -> None:
+    """Hundreds of times, somewhere in between."""
+    outbox = MemoryOutbox(100_000)
+    raising = True
+
+    def handler(signum: int, frame: object) -> None:
+        if raising:
+            raise InterruptedError
+
+    before = signal.signal(signal.SIGALRM, handler)
+    put = 0
+    try:
+        for _ in range(300):
+            for _ in range(50):
+                outbox.put(b"x")
+            put += 50
+            try:
+                signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-6, 3e-5))
+                while True:
+                    _ = outbox.oldest
+            except InterruptedError:
+                pass
+    finally:
+        raising = False
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    left = 0
+    while outbox.lease(patient=False):
+        left += 1
+    assert (left, outbox.accepted) == (put, put)
+
+
+def test_room_is_made_of_nothing_where_all_else_is_leased() -> None:
+    """Another thread has looked for room already, and its event arrives only now."""
+    outbox = MemoryOutbox(2)
+    for _ in range(2):
+        outbox.put(b"leased")
+        assert outbox.lease(patient=False)
+    outbox._arrived.append(Entry(b"of another thread"))
+    evicted = [entry.body for entry in outbox.put(b"late")]
+    assert evicted == [b"of another thread", b"late"]
+    assert len(outbox) == 2
