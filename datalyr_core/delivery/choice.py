@@ -20,7 +20,7 @@ def transport_of(config: Config) -> tuple[AnyTransport, Callable[[], Any]]:
     """
     # By the sender's threads, for `Retry-After`; imported with the first client, not before, and
     # by no thread: a fork in the middle of an import leaves a module that is never finished.
-    import email.utils  # noqa: F401
+    import email.utils  # noqa: F401 - by `retry`, later
 
     if not isinstance(config.transport, str):
         given: Transport = config.transport

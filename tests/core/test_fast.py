@@ -240,7 +240,7 @@ def test_http_2_where_the_ingest_offers_it(tmp_path: Path, monkeypatch: pytest.M
 
     async def run() -> None:
         stopping = asyncio.ensure_future(stop.wait())
-        await serve(app, settings, shutdown_trigger=lambda: stopping)  # type: ignore[arg-type]
+        await serve(app, settings, shutdown_trigger=lambda: stopping)  # type: ignore[arg-type]  # it awaits it
 
     listener = socket.create_server(("127.0.0.1", 0))  # a client may come before it is served
     port = listener.getsockname()[1]
