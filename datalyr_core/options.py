@@ -168,7 +168,7 @@ def function(value: Any) -> tuple[Any, str | None]:
 
 def transport(value: Any) -> tuple[Any, str | None]:
     """Accept the name of a transport, or an object that can send."""
-    if value == "fast" and "pycurl" not in sys.modules and find_spec("pycurl") is None:
+    if value == "fast" and "httptools" not in sys.modules and find_spec("httptools") is None:
         raise Problem("is 'fast' and needs a package: pip install 'datalyr[fast]'")
     if value in ("httpx", "fast") or callable(getattr(value, "send", None)):
         return value, None

@@ -10,7 +10,7 @@ import ssl
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import cache, partial
 from importlib.util import find_spec
@@ -177,16 +177,82 @@ def _engine_of_httpx(url: httpx.URL, headers: dict[str, str], config: Config) ->
 def _fail(error: Exception) -> NoReturn:
     if isinstance(error, Stale):
         error = error.error
-    if isinstance(error, TransportError):
-        raise error
     raise TransportError(f"{type(error).__name__}: {error}"[:500]) from error
 
 
-class _Kept(NamedTuple):
-    """A connection that is idle, and since when."""
+class Request(NamedTuple):
+    """Hold what all requests of a client have in common.
 
-    connection: httpcore.ConnectionInterface
-    since: float
+    Attributes:
+        url: Where they go.
+        headers: All headers but the length of the body.
+        written: Their beginning as it goes over a connection, up to that length; empty where
+            they go to a proxy that passes each of them on, which wants them in another way.
+    """
+
+    url: httpcore.URL
+    headers: Sequence[tuple[bytes, bytes]]
+    written: bytes
+
+    def with_body(self, body: bytes) -> httpcore.Request:
+        """Return a request as httpcore takes it."""
+        length = b"Content-Length", b"%d" % len(body)
+        return httpcore.Request(b"POST", self.url, headers=[*self.headers, length], content=body)
+
+    def written_with(self, body: bytes) -> bytes:
+        """Return a request as it goes over a connection."""
+        return b"%b%d\r\n\r\n%b" % (self.written, len(body), body)
+
+
+class Connection:
+    """A connection to the ingest, which httpcore makes with the first request.
+
+    Attributes:
+        used: When it was used last, on the monotonic clock.
+    """
+
+    def __init__(self, made: httpcore.ConnectionInterface, request: Request) -> None:
+        """Begin with a connection that is not made yet."""
+        self.used = 0.0
+        self._made = made
+        self._request = request
+
+    def post(self, body: bytes, end: float) -> Reply:
+        """Post one body.
+
+        Args:
+            body: The body.
+            end: When the answer must be there, on the monotonic clock.
+
+        Raises:
+            Exception: There was no answer, not even its headers.
+        """
+        response = self._made.handle_request(self._request.with_body(body))
+        try:
+            self._answered(response)
+            headers = {
+                name.decode("latin-1"): value.decode("latin-1") for name, value in response.headers
+            }
+            end = min(end, time.monotonic() + BODY_TIME)
+            give_up_at.set(end)
+            return Reply(response.status, headers, beginning(response.iter_stream(), end))
+        finally:
+            response.close()
+
+    def _answered(self, response: httpcore.Response) -> None:
+        """Hear of an answer of httpcore's."""
+
+    def is_idle(self) -> bool:
+        """Tell whether the last answer came as a whole, so that another request may follow."""
+        return self._made.is_idle()
+
+    def has_expired(self) -> bool:
+        """Tell whether the server has closed it meanwhile."""
+        return self._made.has_expired()
+
+    def close(self) -> None:
+        """Close it."""
+        self._made.close()
 
 
 class Pool:
@@ -198,15 +264,14 @@ class Pool:
     queues of requests, takes as long as all the rest of a request.
     """
 
+    connection = Connection
+
     def __init__(self, url: httpx.URL, headers: dict[str, str], config: Config) -> None:
         """Read the environment: what is wrong there is to be known now."""
-        self._url = _raw(url)
-        self._headers = [
-            (b"Host", url.netloc),
-            *((name.encode(), value.encode()) for name, value in headers.items()),
-        ]
+        proxy = _proxy_for(url)
+        self._request = _request(url, headers, is_passed_on=bool(proxy) and url.scheme == "http")
         self._most = config.concurrency
-        self._idle: deque[_Kept] = deque()
+        self._idle: deque[Connection] = deque()  # the one that was in use last is the next
         tls_settings(ssl.SSLContext)
         # Made by the first send. gevent may patch after an application has been imported, as
         # under gunicorn with --preload: a lock of before holds up a whole process of greenlets.
@@ -216,7 +281,7 @@ class Pool:
         self._network = TimedBackend()
         self._make = partial(
             httpcore.ConnectionPool,
-            proxy=_proxy_for(url),
+            proxy=proxy,
             keepalive_expiry=KEEP_ALIVE,
             network_backend=self._network,
         )
@@ -224,60 +289,47 @@ class Pool:
     def post(self, body: bytes, end: float, *, again: bool = False) -> Reply:
         """Post one body; see `Engine`."""
         give_up_at.set(end)
-        request = httpcore.Request(
-            b"POST",
-            self._url,
-            headers=[*self._headers, (b"Content-Length", b"%d" % len(body))],
-            content=body,
-        )
         kept = None if again else self._alive()
         connection = kept or self._new()
         try:
-            response = connection.handle_request(request)
-        except Exception as error:
+            reply = connection.post(body, end)
+        except BaseException as error:
             connection.close()
-            if kept and _is_stale(error):
+            if kept and isinstance(error, Exception) and _is_stale(error):
                 raise Stale(error) from error
             raise
-        try:
-            headers = {
-                name.decode("latin-1"): value.decode("latin-1") for name, value in response.headers
-            }
-            end = min(end, time.monotonic() + BODY_TIME)
-            give_up_at.set(end)
-            return Reply(response.status, headers, beginning(response.iter_stream(), end))
-        finally:
-            response.close()
-            self._keep(connection)
+        self._keep(connection)
+        return reply
 
     def close(self) -> None:
         """Close every connection, also those that are in use or being made."""
         self._network.close()
         self._idle.clear()
 
-    def _alive(self) -> httpcore.ConnectionInterface | None:
+    def _alive(self) -> Connection | None:
         """Return the connection that was in use last, if the server has not closed it."""
         with suppress(IndexError):
             while True:
-                connection = self._idle.pop().connection
+                connection = self._idle.pop()
                 if not connection.has_expired():
                     return connection
                 connection.close()
         return None
 
-    def _keep(self, connection: httpcore.ConnectionInterface) -> None:
+    def _keep(self, connection: Connection) -> None:
         """Keep a connection if it can be used again, and close those that nobody uses."""
-        now = time.monotonic()
+        connection.used = now = time.monotonic()
         if connection.is_idle() and len(self._idle) < self._most:
-            self._idle.append(_Kept(connection, now))
+            self._idle.append(connection)
         else:
             connection.close()
         with suppress(IndexError):  # another thread may have taken the last one
-            while self._idle[0].since < now - KEEP_ALIVE:
-                self._idle.popleft().connection.close()
+            while self._idle[0].used < now - KEEP_ALIVE:
+                self._idle.popleft().close()
 
-    def _new(self) -> httpcore.ConnectionInterface:
-        return self._pool().create_connection(self._url.origin)
+    def _new(self) -> Connection:
+        made = self._pool().create_connection(self._request.url.origin)
+        return self.connection(made, self._request)
 
     def _pool(self) -> httpcore.ConnectionPool:
         """Return what makes connections: it knows proxies."""
@@ -382,6 +434,17 @@ def beginning(content: Iterable[bytes], end: float) -> str:
             if len(read) >= MAX_REPLY or time.monotonic() >= end:
                 break
     return bytes(read[:MAX_REPLY]).decode("utf-8", "replace")
+
+
+def _request(url: httpx.URL, headers: dict[str, str], *, is_passed_on: bool) -> Request:
+    raw = _raw(url)
+    told = [
+        (b"Host", url.netloc),
+        *((name.encode(), value.encode()) for name, value in headers.items()),
+    ]
+    lines = [b"POST %b HTTP/1.1" % raw.target, *(b"%b: %b" % each for each in told), b""]
+    written = b"\r\n".join(lines) + b"Content-Length: "
+    return Request(raw, told, b"" if is_passed_on else written)
 
 
 def _raw(url: httpx.URL) -> httpcore.URL:

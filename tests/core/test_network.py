@@ -340,7 +340,7 @@ def test_connections_that_nobody_uses_are_closed(
         thread.join()
     pool = transport._engine
     assert isinstance(pool, http.Pool)
-    kept = [each.connection for each in pool._idle]
+    kept = [each._made for each in pool._idle]
     assert len(kept) == 4
     ingest.answer = OK
     now = time.monotonic()
@@ -350,6 +350,6 @@ def test_connections_that_nobody_uses_are_closed(
     transport.send(b"{}")
     monkeypatch.undo()
     assert [each.is_closed() for each in kept] == [True, True, True, False]
-    assert [each.connection for each in pool._idle] == kept[3:]
+    assert [each._made for each in pool._idle] == kept[3:]
     assert ingest.connections == 4
     transport.close()

@@ -10,7 +10,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from importlib.util import find_spec
 from itertools import pairwise
 from typing import Any
 
@@ -576,11 +575,6 @@ def test_a_connection_that_was_idle_for_too_long_is_not_used_again(
 ) -> None:
     """The server may be about to close it."""
     monkeypatch.setattr(http, "KEEP_ALIVE", 0.0)
-    if find_spec("pycurl"):
-        from datalyr_core.delivery import fast
-
-        monkeypatch.setattr(fast, "KEEP_ALIVE", 0.0)
-        monkeypatch.setattr(fast, "_UNSURE", 0.0)
     client = make_client(concurrency=1)
     for _ in range(3):
         track(client, 1)

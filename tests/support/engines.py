@@ -6,7 +6,7 @@ from importlib.util import find_spec
 
 import pytest
 
-_without_fast = pytest.mark.skipif(find_spec("pycurl") is None, reason="pycurl is left out")
+_without_fast = pytest.mark.skipif(find_spec("httptools") is None, reason="httptools is left out")
 
 # For tests whose clients come from the fixture `make_client`.
 both_engines = pytest.mark.parametrize(

@@ -43,6 +43,7 @@ class Answer:
     body: bytes = b'{"success":true}'
     delay: float = 0.0  # seconds before anything is answered
     raw: bytes | None = None  # sent in place of a reply that is HTTP
+    stays: bool = False  # keep the connection, whatever was sent in place of a reply
     cut: int | None = None  # bytes of the reply that are sent before the connection is reset
     silent: bool = False  # take the request and never answer
     drip: float = 0.0  # seconds between one byte of the reply and the next
@@ -221,7 +222,7 @@ def _send(connection: socket.socket, answer: Answer) -> None:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         connection.close()
         raise EOFError
-    if answer.raw is not None:
+    if answer.raw is not None and not answer.stays:
         raise EOFError
 
 
