@@ -272,7 +272,8 @@ class Pool:
         self._request = _request(url, headers, is_passed_on=bool(proxy) and url.scheme == "http")
         self._most = config.concurrency
         self._idle: deque[Connection] = deque()  # the one that was in use last is the next
-        tls_settings(ssl.SSLContext)
+        self._is_secure = url.scheme == "https" or (proxy and proxy.url.scheme == b"https")
+        self._tls_settings()
         # Made by the first send. gevent may patch after an application has been imported, as
         # under gunicorn with --preload: a lock of before holds up a whole process of greenlets.
         self._made: httpcore.ConnectionPool | None = None
@@ -334,9 +335,13 @@ class Pool:
     def _pool(self) -> httpcore.ConnectionPool:
         """Return what makes connections: it knows proxies."""
         with self._making:
-            made = self._made or self._make(ssl_context=tls_settings(ssl.SSLContext))
+            made = self._made or self._make(ssl_context=self._tls_settings())
             self._made = self._made or made
             return self._made
+
+    def _tls_settings(self) -> ssl.SSLContext | None:
+        """Return the settings of TLS, if there is any: the authorities take two megabytes."""
+        return tls_settings(ssl.SSLContext) if self._is_secure else None
 
 
 class _Client:

@@ -413,6 +413,9 @@ def test_a_connection_that_was_closed_while_idle_delays_nothing(ingest: IngestSe
             assert made.send(BODY).status == 200
             assert (len(ingest.requests), ingest.connections) == (2 * number, number)
             ingest.close_idle()
+            assert isinstance(made._engine, FastEngine)
+            [connection] = made._engine._idle
+            assert eventually(connection.has_expired)  # nothing is sent on it in vain
 
 
 def test_a_connection_is_kept_for_half_a_minute(ingest: IngestServer) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from datalyr_core import Event
+from datalyr_core import Datalyr, Event
 from datalyr_core.delivery import http
 from tests.conftest import MakeClient
 from tests.support.engines import both_engines
@@ -110,3 +110,25 @@ def test_a_proxy_of_the_environment_is_used_and_sees_no_event(
         assert f"Basic {base64.b64encode(b'user:pass').decode()}" in tunnel
         assert "dk_test" not in tunnel
         assert ingest.requests[0].headers["host"] == NAME
+
+
+def test_authorities_are_read_only_where_something_is_sent_over_tls(
+    ingest: IngestServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    for host, proxy, read in [
+        (ingest.url, "", 0),
+        ("https://ingest.test/track", "", 1),
+        ("http://ingest.test/track", "http://127.0.0.1:1", 0),
+        ("http://ingest.test/track", "https://127.0.0.1:1", 1),
+    ]:
+        http.tls_settings.cache_clear()
+        monkeypatch.setenv("http_proxy", proxy)
+        with Datalyr("dk_test", host=host) as client:
+            assert http.tls_settings.cache_info().currsize == read, host
+            if host == ingest.url:
+                client.track("u", "E")
+                assert client.flush()
+    http.tls_settings.cache_clear()
+    assert ingest.names == ["E"]
