@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from urllib.parse import quote, unquote_to_bytes
 
 VISITOR_COOKIE = "__dl_visitor_id"
@@ -17,6 +18,9 @@ COOKIE_MAX_AGE = 31_536_000  # a year, in seconds
 _BLANKS = " \t"  # all that RFC 6265 takes away; str.strip() would also take control characters
 _VISIBLE_ASCII = re.compile(r"[\x21-\x7e]{1,256}\Z")
 _VARIANT = dict(zip("0123456789abcdef", "89ab" * 4, strict=True))
+# The same numbers, but `os.urandom` gives the interpreter to another thread for each, and threads
+# that track at once would wait for one another.
+_draw: Callable[[int], bytes] = getattr(os, "getrandom", os.urandom)
 _PERCENT_ENCODED = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
 
 
@@ -26,10 +30,12 @@ def new_id() -> str:
     It asks the operating system each time: a pool of random numbers would be the same in
     two processes after a fork, and so would the ids of two visitors.
     """
-    drawn = os.urandom(16).hex()
+    try:
+        drawn = _draw(16).hex("-", 6)  # 8, 12 and 12 digits, so that two of four hyphens are there
+    except OSError:  # a system, or a sandbox, without that call
+        drawn = os.urandom(16).hex("-", 6)
     # Two of its digits tell what it is: the version, and the variant in two bits.
-    variant = _VARIANT[drawn[16]]
-    return f"{drawn[:8]}-{drawn[8:12]}-4{drawn[13:16]}-{variant}{drawn[17:20]}-{drawn[20:]}"
+    return f"{drawn[:13]}-4{drawn[14:17]}-{_VARIANT[drawn[17]]}{drawn[18:]}"
 
 
 def new_anonymous_id() -> str:

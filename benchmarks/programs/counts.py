@@ -22,13 +22,14 @@ from benchmarks.programs import floor
 from benchmarks.programs.answering import Commands, answer
 from benchmarks.programs.pairs import Pair, Work
 from benchmarks.programs.plugins import MAKERS
-from datalyr_core import Datalyr
+from datalyr_core import Datalyr, identity
 
 TIMES = 21  # the least of them counts
 ROUNDS = 101
 ASLEEP = {"flush_at": 100, "flush_interval": 3600}  # so that no call wakes the sender
 CALLS = 90
-_NAMES = {orjson.dumps: "encodings", os.urandom: "random numbers"}
+_RANDOM = "random numbers"
+_NAMES = {orjson.dumps: "encodings", os.urandom: _RANDOM, identity._draw: _RANDOM}
 
 
 def counted(work: Work) -> dict[str, int]:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import re
 from urllib.parse import quote
 
@@ -7,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from datalyr_core import identity
 from datalyr_core.identity import (
     new_anonymous_id,
     new_id,
@@ -23,6 +25,15 @@ def test_ids_are_random_uuids_of_version_4() -> None:
     ids = {new_id() for _ in range(2000)}
     assert len(ids) == 2000
     assert all(UUID4.fullmatch(each) for each in ids)
+
+
+def test_ids_are_made_where_the_system_lacks_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(size: int) -> bytes:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr(identity, "_draw", refuse)
+    assert UUID4.fullmatch(new_id())
+    assert new_id() != new_id()
 
 
 def test_anonymous_ids_look_like_the_browsers() -> None:
