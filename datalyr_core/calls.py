@@ -10,8 +10,8 @@ from typing import Any
 
 from datalyr_core.encoding import plain
 from datalyr_core.errors import InvalidEvent, shown
-from datalyr_core.event import Event, clean_event_id, clean_timestamp
-from datalyr_core.identity import new_anonymous_id
+from datalyr_core.event import CONTEXT, Event, clean_event_id, clean_timestamp, now
+from datalyr_core.identity import new_anonymous_id, new_id
 
 _NEVER_IDS = (bool, float, bytes, Mapping, list, tuple, set, frozenset, Awaitable)
 
@@ -20,10 +20,10 @@ def track(
     user_id: object = None,
     event: object = None,
     properties: object = None,
-    *,
-    anonymous_id: object = None,
     event_id: object = None,
     timestamp: object = None,
+    *,
+    anonymous_id: object = None,
 ) -> Event:
     """Make the event of a `track` call.
 
@@ -32,13 +32,15 @@ def track(
     """
     if not isinstance(event, str) or not event:
         raise InvalidEvent(f"an event name must be a non-empty string, not {_told(event)}")
+    # All in order, and nothing called that has nothing to do: most events come through here.
     return Event(
         event,
-        clean_id(user_id, "user_id"),
+        None if user_id is None else clean_id(user_id, "user_id"),
         clean_id(anonymous_id, "anonymous_id") or new_anonymous_id(),
-        clean_event_id(event_id),
+        new_id() if event_id is None else clean_event_id(event_id),
         _properties(properties),
-        timestamp=clean_timestamp(timestamp),
+        CONTEXT.copy(),
+        now() if timestamp is None else clean_timestamp(timestamp),
     )
 
 
@@ -53,9 +55,9 @@ def page(
     user_id: object = None,
     name: object = None,
     properties: object = None,
+    known: Mapping[str, Any] | None = None,
     *,
     anonymous_id: object = None,
-    known: Mapping[str, Any] | None = None,
 ) -> Event:
     """Make the event of a `page` call.
 
@@ -63,8 +65,8 @@ def page(
         user_id: The user, if there is one.
         name: The page's name, which stands in for a missing URL.
         properties: The caller's own, which win.
-        anonymous_id: The visitor.
         known: What the request tells of the page.
+        anonymous_id: The visitor.
     """
     known = known or {}
     told = {**known, **({} if name is None else {"name": name}), **_properties(properties)}
@@ -111,10 +113,10 @@ def track_purchase(
     value: object = None,
     currency: object = None,
     properties: object = None,
-    *,
-    anonymous_id: object = None,
     event_id: object = None,
     timestamp: object = None,
+    *,
+    anonymous_id: object = None,
 ) -> Event:
     """Make the event of a `track_purchase` call, which needs a finite number."""
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal):

@@ -357,13 +357,15 @@ class Datalyr(ClientVerbs):
 
     def _accept(self, event: Event) -> str | None:
         """Take an event in; the end of every call, and the only way into the outbox."""
-        if not self.config.enabled and not recording.is_active():
+        config = self.config
+        if not config.enabled and not recording.is_active():
             return event.event_id
-        self._notice_fork()
+        if self._pid != os.getpid():
+            self._notice_fork()
         if self._closed:
             self._drop(event, DropReason.CLOSED, "the client is closed; close it at the very end")
             return None
-        changed = self._hooks.before_send(event)
+        changed = event if config.before_send is None else self._hooks.before_send(event)
         if changed is None:
             self._drop(event, DropReason.BEFORE_SEND, "before_send returned None")
             return None
@@ -373,14 +375,16 @@ class Datalyr(ClientVerbs):
             kind = f"the event cannot be encoded ({type(error).__name__})"
             self._drop(event, DropReason.VALIDATION_ERROR, kind)
             return None
-        if self.config.debug:
+        if config.debug:
             logger.debug("tracked %r", body)
         return changed.event_id if self._put(body) else None
 
     def _put(self, body: bytes) -> bool:
         """Pass an encoded event on; False if it was dropped."""
+        if recording.active and recording.take(body):
+            return True
         # Not even if the recording has ended since the client, which is off, was asked.
-        return recording.take(body) or not self.config.enabled or self._sender.put(body)
+        return not self.config.enabled or self._sender.put(body)
 
     def _drop(self, event: Event, reason: DropReason, why: str) -> None:
         recording.lose(event, reason, why)

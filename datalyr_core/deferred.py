@@ -62,7 +62,7 @@ class DeferredTracker(Verbs):
         self._tracker = tracker
         self._find = find
 
-    def _send(self, call: Callable[..., Event], name: object, told: dict[str, Any]) -> str | None:
+    def _send(self, call: Callable[..., Event], name: object, told: tuple[Any, ...]) -> str | None:
         later = self._find()
         if later is None:
             return self._tracker._send(call, name, told)

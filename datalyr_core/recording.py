@@ -23,37 +23,38 @@ class Recorder(Protocol):
         """Hear of an event that was dropped by the call that tracked it."""
 
 
-_active: tuple[Recorder, ...] = ()  # replaced as a whole, so that it is read without the lock
+# Whoever records. Replaced as a whole, so that it is read without the lock.
+active: tuple[Recorder, ...] = ()
 _lock = threading.Lock()
 
 
 def begin(recorder: Recorder) -> None:
     """Let a recorder have all events from here on; others that are active go on."""
-    global _active
+    global active
     with _lock:
-        _active = (*_active, recorder)
+        active = (*active, recorder)
 
 
 def end(recorder: Recorder) -> None:
     """Let it have no more of them; without any, clients send again."""
-    global _active
+    global active
     with _lock:
-        _active = tuple(each for each in _active if each is not recorder)
+        active = tuple(each for each in active if each is not recorder)
 
 
 def is_active() -> bool:
     """Tell whether events are recorded."""
-    return bool(_active)
+    return bool(active)
 
 
 def latest() -> Recorder | None:
     """Return the recorder that began last, or None."""
-    return _active[-1] if _active else None
+    return active[-1] if active else None
 
 
 def take(body: bytes) -> bool:
     """Give an encoded event to the recorders; False if there is none."""
-    recorders = _active
+    recorders = active
     for recorder in recorders:
         recorder.take(Event.from_body(body))
     return bool(recorders)
@@ -61,5 +62,5 @@ def take(body: bytes) -> bool:
 
 def lose(event: Event, reason: DropReason, why: str) -> None:
     """Tell the recorders of an event that was dropped."""
-    for recorder in _active:
+    for recorder in active:
         recorder.lose(event, reason, why)

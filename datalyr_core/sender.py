@@ -90,7 +90,7 @@ class Sender:
             if not self._outbox.is_locked_here and not self._see_to_it():
                 return self._outbox.kept > 0
         # When everything else is on its way, the event itself is the oldest that waits.
-        return not any(entry.body is body for entry in evicted)
+        return not evicted or not any(entry.body is body for entry in evicted)
 
     @property
     def _is_over(self) -> bool:

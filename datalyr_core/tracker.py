@@ -102,7 +102,7 @@ class Tracker(Verbs):
     def anonymous_id(self) -> str | None:
         """Return the visitor's id, a fresh one if the browser sent none; None if not allowed."""
         self.facts["used"] = True
-        return self._visitor.anonymous_id() if self.allowed else None
+        return self._visitor.tracked_id()
 
     @property
     def user_id(self) -> str | None:
@@ -197,33 +197,33 @@ class Tracker(Verbs):
         return [("Set-Cookie", cookie), *private]
 
     def made(
-        self, call: Callable[..., Event], name: object, told: dict[str, Any]
+        self, call: Callable[..., Event], name: object, told: tuple[Any, ...]
     ) -> tuple[Event, Any] | None:
         """Make the event of a call.
 
         Args:
             call: One of those in `datalyr_core.calls`.
             name: The event's name, as far as it is one.
-            told: The call's arguments.
+            told: The call's arguments, without who the visitor is.
 
         Returns:
             The event, without a user unless the call names one, and who the user is:
             `PENDING` if finding out needs an await. None when the event was dropped.
         """
         self.facts["used"] = True
-        name = name if isinstance(name, str) else ""
         visitor = self._visitor
-        if not visitor.allowed():
-            self._drop(Event(name), DropReason.CONSENT, "the visitor is not tracked")
+        anonymous_id = visitor.tracked_id()
+        if anonymous_id is None:
+            self._drop(calls.refused(name), DropReason.CONSENT, "the visitor is not tracked")
             return None
         user = visitor.user_id()
         if call is calls.page:
-            told["known"] = page_properties(self.request)
+            told = (*told, page_properties(self.request))
         try:
-            event = call(**told, anonymous_id=visitor.anonymous_id())
+            event = call(*told, anonymous_id=anonymous_id)
         except Exception as error:
             known = None if user is PENDING else user
-            refused = calls.refused(name, user_id=known, anonymous_id=self.anonymous_id)
+            refused = calls.refused(name, user_id=known, anonymous_id=anonymous_id)
             self._drop(refused, DropReason.VALIDATION_ERROR, calls.reason(error))
             return None
         if wanted := self._config.request_context:
@@ -244,7 +244,7 @@ class Tracker(Verbs):
         lacks_user = event.user_id is None and user is PENDING
         if event.user_id is None and not lacks_user:
             event.user_id = user
-        if not self._settled and (lacks_user or self._waiting):  # those after one that waits too
+        if (lacks_user or self._waiting) and not self._settled:  # those after one that waits too
             return self._hold(event, lacks_user)
         if lacks_user:
             event.user_id = self._found_user()
@@ -253,7 +253,7 @@ class Tracker(Verbs):
 
     # How
 
-    def _send(self, call: Callable[..., Event], name: object, told: dict[str, Any]) -> str | None:
+    def _send(self, call: Callable[..., Event], name: object, told: tuple[Any, ...]) -> str | None:
         made = self.made(call, name, told)
         if made is None:
             return None

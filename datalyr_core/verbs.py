@@ -33,37 +33,27 @@ class Verbs:
             event_id: The de-duplication key; give a redelivered event the same one.
             timestamp: When it happened, if not now.
         """
-        told = {
-            "event": event,
-            "properties": properties,
-            "event_id": event_id,
-            "timestamp": timestamp,
-        }
-        return self._send(calls.track, event, told)
+        return self._send(calls.track, event, (None, event, properties, event_id, timestamp))
 
     def identify(
         self, user_id: object = None, traits: Mapping[str, Any] | None = None
     ) -> str | None:
         """Say who the visitor is; later events of this request carry the user id."""
-        told = {"user_id": user_id, "traits": traits}
-        return self._send(calls.identify, "$identify", told)
+        return self._send(calls.identify, "$identify", (user_id, traits))
 
     def page(
         self, name: str | None = None, properties: Mapping[str, Any] | None = None
     ) -> str | None:
         """Track a page view with this request's URL, referrer and campaign parameters."""
-        told = {"name": name, "properties": properties}
-        return self._send(calls.page, "$pageview", told)
+        return self._send(calls.page, "$pageview", (None, name, properties))
 
     def alias(self, new_user_id: object = None, previous_id: object = None) -> str | None:
         """Tie a new user id to a previous one, by default to the visitor's anonymous id."""
-        told = {"new_user_id": new_user_id, "previous_id": previous_id}
-        return self._send(calls.alias, "$alias", told)
+        return self._send(calls.alias, "$alias", (new_user_id, previous_id))
 
     def group(self, group_id: object = None, traits: Mapping[str, Any] | None = None) -> str | None:
         """Say that the visitor belongs to a group."""
-        told = {"group_id": group_id, "traits": traits}
-        return self._send(calls.group, "$group", told)
+        return self._send(calls.group, "$group", (None, group_id, traits))
 
     def track_purchase(
         self,
@@ -75,21 +65,15 @@ class Verbs:
         timestamp: Timestamp = None,
     ) -> str | None:
         """Track a purchase; `value` is a finite number, `currency` defaults to USD."""
-        told = {
-            "value": value,
-            "currency": currency,
-            "properties": properties,
-            "event_id": event_id,
-            "timestamp": timestamp,
-        }
+        told = (None, value, currency, properties, event_id, timestamp)
         return self._send(calls.track_purchase, "purchase", told)
 
-    def _send(self, call: Callable[..., Event], name: object, told: dict[str, Any]) -> str | None:
+    def _send(self, call: Callable[..., Event], name: object, told: tuple[Any, ...]) -> str | None:
         """Make the event of a call and see to it.
 
         Args:
             call: What makes it.
             name: Its name, if it is a string.
-            told: The call's arguments.
+            told: The call's arguments, without who the visitor is.
         """
         raise NotImplementedError

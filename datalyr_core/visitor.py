@@ -66,6 +66,13 @@ class Visitor:
         fresh: str | None = self.sent_id() or self.facts.get("fresh_id")
         return fresh or self._note("fresh_id", new_anonymous_id)
 
+    def tracked_id(self) -> str | None:
+        """Return the id of a visitor who may be tracked, None for one who may not."""
+        known: str | None = self.facts.get("tracked_id")
+        if known is None and self.allowed():
+            known = self._note("tracked_id", self.anonymous_id)
+        return known
+
     def user_id(self) -> Any:
         """Return the user's id: what the application said, else what authentication knows.
 

@@ -233,7 +233,8 @@ def test_a_finalizer_in_a_call_does_not_wait(
             gc.collect()
         return event
 
-    client._hooks._config = client.config.from_mapping(vars(client.config), before_send=before_send)
+    changed = client.config.from_mapping(vars(client.config), before_send=before_send)
+    client.config = client._hooks._config = changed
     fill(client)
     with client.backpressure(timeout=0.01):
         client.track("u", "Late")
