@@ -32,13 +32,13 @@ def track(
     """
     if not isinstance(event, str) or not event:
         raise InvalidEvent(f"an event name must be a non-empty string, not {_told(event)}")
-    # All in order, and nothing called that has nothing to do: most events come through here.
+    # Most events come through here, so nothing is called that has nothing to do.
     return Event(
         event,
         None if user_id is None else clean_id(user_id, "user_id"),
         clean_id(anonymous_id, "anonymous_id") or new_anonymous_id(),
         new_id() if event_id is None else clean_event_id(event_id),
-        _properties(properties),
+        properties.copy() if type(properties) is dict else _properties(properties),
         CONTEXT.copy(),
         now() if timestamp is None else clean_timestamp(timestamp),
     )

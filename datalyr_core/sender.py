@@ -83,7 +83,7 @@ class Sender:
     def put(self, body: bytes) -> bool:
         """Take an event; False if it was dropped at once."""
         evicted = self._outbox.put(body)
-        if evicted or self._evicted or not self._threads or self._is_over or self._is_unnoticed:
+        if evicted or self._evicted or not self._threads or self._is_over() or self._is_unnoticed():
             self._evicted.extend(evicted)
             # Else a finalizer or a signal's handler has come in the middle of something; whoever
             # is next does the rest, which takes locks of which others wait for the outbox.
@@ -92,7 +92,8 @@ class Sender:
         # When everything else is on its way, the event itself is the oldest that waits.
         return not evicted or not any(entry.body is body for entry in evicted)
 
-    @property
+    # No properties, which cost three times as much as methods: each event asks them.
+
     def _is_over(self) -> bool:
         return self._stopping or self._exiting or lifecycle.is_exiting()
 
@@ -102,10 +103,10 @@ class Sender:
         if self._stopping:  # closed between the caller's check and now
             self._give_up_all(DropReason.CLOSED, "the client is closed")
             return False
-        if self._is_over:
+        if self._is_over():
             # Nobody comes after this thread: it delivers before it goes on.
             self.finish(self._clock.now() + self.exit_timeout)
-        elif (self._threads or self._add_thread(most=1)) and self._is_unnoticed:
+        elif (self._threads or self._add_thread(most=1)) and self._is_unnoticed():
             self._hasten()
         # Else the next event tries to start one, and flush and exit need none.
         return True
@@ -130,7 +131,6 @@ class Sender:
         if not (own or self._exiting) and (self._threads or self._add_thread(most=1)):
             self._dispatcher.wait_for_room(seconds)
 
-    @property
     def _is_unnoticed(self) -> bool:
         """Tell whether what waits is to be sent now, and no thread is about to."""
         dispatcher = self._dispatcher
