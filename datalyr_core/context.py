@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 
 from datalyr_core.tracker import Tracker
 
@@ -11,12 +11,27 @@ _current: ContextVar[Tracker | None] = ContextVar("datalyr_tracker", default=Non
 _finders: list[Callable[[], Tracker | None]] = []
 
 
-class activate:  # noqa: N801 - it reads as a verb: with activate(tracker)
-    """Make a tracker the current one within a block.
+# For a middleware, of whose cost a block is a good part. It returns what `leave` takes.
+enter = _current.set
 
-    The block may end in another context than it began in (a generator that is closed by
-    the garbage collector); then there is nothing to put back.
+
+def leave(token: Token[Tracker | None]) -> None:
+    """Put back the tracker that was the current one before `enter`.
+
+    It may be another context by now (a generator that is closed by the garbage collector);
+    then there is nothing to put back.
+
+    Args:
+        token: What `enter` returned.
     """
+    try:  # noqa: SIM105 - suppress() costs as much as all the rest
+        _current.reset(token)
+    except ValueError:
+        pass
+
+
+class activate:  # noqa: N801 - it reads as a verb: with activate(tracker)
+    """Make a tracker the current one within a block."""
 
     __slots__ = ("_token", "_tracker")
 
@@ -26,14 +41,11 @@ class activate:  # noqa: N801 - it reads as a verb: with activate(tracker)
 
     def __enter__(self) -> None:
         """Begin the block."""
-        self._token = _current.set(self._tracker)
+        self._token = enter(self._tracker)
 
     def __exit__(self, *error: object) -> None:
         """End the block."""
-        try:  # noqa: SIM105 - suppress() costs as much as the rest of this class
-            _current.reset(self._token)
-        except ValueError:
-            pass
+        leave(self._token)
 
 
 def current_tracker() -> Tracker | None:

@@ -37,7 +37,7 @@ class Claim:
     def confirm(self, tracker: Tracker) -> None:
         """Let the claim count for the rest of the request."""
         self.confirmed = True
-        if tracker._visitor.user_id() == self.instead_of:
+        if tracker.user() == self.instead_of:
             tracker.user_id = self.user_id
 
 

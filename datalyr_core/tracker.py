@@ -85,8 +85,8 @@ class Tracker(Verbs):
         self._config = config
         self._accept = accept
         self._drop = drop
-        self._visitor = Visitor(request, config, facts)
-        self.facts = self._visitor.facts
+        self._visitor: Visitor | None = None  # nobody asks for it in most requests
+        self.facts: Facts = {} if facts is None else facts
         self._waiting: list[tuple[Event, bool]] = []  # with: lacks its user
         self._found: Any = PENDING
         self._settled = False
@@ -96,13 +96,13 @@ class Tracker(Verbs):
     @property
     def allowed(self) -> bool:
         """Tell whether this visitor may be tracked: no opt-out, no privacy signal."""
-        return self._visitor.allowed()
+        return self._who().allowed()
 
     @property
     def anonymous_id(self) -> str | None:
         """Return the visitor's id, a fresh one if the browser sent none; None if not allowed."""
         self.facts["used"] = True
-        return self._visitor.tracked_id()
+        return self._who().tracked_id()
 
     @property
     def user_id(self) -> str | None:
@@ -113,7 +113,7 @@ class Tracker(Verbs):
     @user_id.setter
     def user_id(self, value: object) -> None:
         """Say who the user is; later events of this request carry the id."""
-        self._visitor.say_user(value)
+        self._who().say_user(value)
 
     # For plugins
 
@@ -124,7 +124,7 @@ class Tracker(Verbs):
 
     def user(self) -> Any:
         """Return the user's id, None, or `PENDING` where only an await could tell."""
-        return self._visitor.user_id()
+        return self._who().user_id()
 
     @property
     def needs_user(self) -> bool:
@@ -138,7 +138,7 @@ class Tracker(Verbs):
             user_id: What the look-up found, or None.
         """
         if self._waiting:
-            self._found = self._visitor.found_user(user_id)
+            self._found = self._who().found_user(user_id)
         self._settled = True
         if self._waiting:
             self._release()
@@ -149,7 +149,7 @@ class Tracker(Verbs):
         Args:
             user_id: Who the user was until now, or None.
         """
-        self._found = self._visitor.as_user(user_id)
+        self._found = self._who().as_user(user_id)
         self._release()
         self._found = PENDING
 
@@ -181,7 +181,7 @@ class Tracker(Verbs):
             Headers to add; none for a visitor who has an id or may not be tracked.
         """
         config = self._config
-        if not config.set_visitor_cookie or not self.allowed or self._visitor.sent_id():
+        if not config.set_visitor_cookie or not self.allowed or self._who().sent_id():
             return []
         if not may_set_cookie(status, header, used="used" in self.facts):
             return []
@@ -189,7 +189,7 @@ class Tracker(Verbs):
             return []
         cookie = visitor_cookie(
             config.cookie_name,
-            self._visitor.anonymous_id(),
+            self._who().anonymous_id(),
             domain=config.cookie_domain,
             secure=self.request.secure(),
         )
@@ -211,7 +211,7 @@ class Tracker(Verbs):
             `PENDING` if finding out needs an await. None when the event was dropped.
         """
         self.facts["used"] = True
-        visitor = self._visitor
+        visitor = self._who()
         anonymous_id = visitor.tracked_id()
         if anonymous_id is None:
             self._drop(calls.refused(name), DropReason.CONSENT, "the visitor is not tracked")
@@ -253,13 +253,19 @@ class Tracker(Verbs):
 
     # How
 
+    def _who(self) -> Visitor:
+        visitor = self._visitor
+        if visitor is None:  # two threads may make one each, of the same facts
+            visitor = self._visitor = Visitor(self.request, self._config, self.facts)
+        return visitor
+
     def _send(self, call: Callable[..., Event], name: object, told: tuple[Any, ...]) -> str | None:
         made = self.made(call, name, told)
         if made is None:
             return None
         event, user = made
         if call is calls.identify:  # only now: an identify of nobody changes nothing
-            self._visitor.say_user(event.user_id)
+            self._who().say_user(event.user_id)
         return self.pass_on(event, user)
 
     def _hold(self, event: Event, lacks_user: bool) -> str:

@@ -41,7 +41,7 @@ class Visitor:
         Args:
             request: The request.
             config: The client's configuration.
-            facts: What another visitor object of this very request has found out.
+            facts: What others have found out of this very request's visitor.
         """
         self._request = request
         self._config = config

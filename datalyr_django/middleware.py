@@ -12,7 +12,7 @@ from django.http.response import HttpResponseBase
 from django.utils.cache import patch_cache_control
 
 from datalyr_core import Tracker
-from datalyr_core.context import activate
+from datalyr_core.context import enter, leave
 from datalyr_django import asgi
 from datalyr_django.settings import get_client
 from datalyr_django.tracker import DjangoTracker
@@ -45,10 +45,11 @@ class DatalyrMiddleware:
         if self._is_async:
             return self._serve(request, tracker, active)
         response = None
+        token = enter(active)
         try:
-            with activate(active):
-                response = self.get_response(request)
+            response = self.get_response(request)
         finally:
+            leave(token)
             # What waits already is not left to a stream, which may never be read.
             if tracker.needs_user or not _streams(response):
                 tracker.settle(look_up_user(request) if tracker.needs_user else None)
@@ -58,11 +59,12 @@ class DatalyrMiddleware:
         self, request: HttpRequest, tracker: Tracker, active: Tracker | None
     ) -> HttpResponseBase:
         response = None
+        token = enter(active)
         try:
-            with activate(active):
-                answer: Awaitable[HttpResponseBase] = self.get_response(request)
-                response = await answer
+            answer: Awaitable[HttpResponseBase] = self.get_response(request)
+            response = await answer
         finally:
+            leave(token)
             if tracker.needs_user or not _streams(response):
                 await _settle(request, tracker)
         return _finished(request, response, tracker, active)

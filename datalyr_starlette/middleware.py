@@ -10,7 +10,7 @@ from starlette.applications import Starlette
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from datalyr_core import Config, ConfigurationError, Datalyr, Tracker, lifecycle
-from datalyr_core.context import activate
+from datalyr_core.context import enter, leave
 from datalyr_core.option_types import AllOptions
 from datalyr_core.response import Header
 from datalyr_starlette.web_request import SCOPE_KEY, StarletteRequest
@@ -74,8 +74,11 @@ class DatalyrMiddleware:
                 return
             if tracker.sets_cookie and scope["type"] == "http":
                 send = _with_cookie(send, tracker)
-            with activate(tracker):
+            token = enter(tracker)
+            try:
                 await self.app(scope, receive, send)
+            finally:
+                leave(token)
         finally:
             request.end()
             if lifecycle.is_ending():  # the server waits for this request, and for nothing after
