@@ -52,14 +52,12 @@ class DatalyrMiddleware:
         kind = scope["type"]
         if self._problem:
             await _refuse(self._problem, scope, receive, send)
-        elif kind == "lifespan":
+        if kind == "lifespan":
             await self._live(scope, receive, send)
-        elif kind not in ("http", "websocket") or SCOPE_KEY in scope:
+            return
+        if kind not in ("http", "websocket") or SCOPE_KEY in scope:
             await self.app(scope, receive, send)  # the outermost middleware's tracker counts
-        else:
-            await self._serve(scope, receive, send)
-
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+            return
         if not self._exit_is_covered:  # no lifespan came here, as in a mounted application
             self._exit_is_covered = True
             lifecycle.hold_sigterm()
@@ -72,7 +70,7 @@ class DatalyrMiddleware:
             if self.client.excludes(request):
                 await self.app(scope, receive, send)
                 return
-            if tracker.sets_cookie and scope["type"] == "http":
+            if tracker.sets_cookie and kind == "http":
                 send = _with_cookie(send, tracker)
             token = enter(tracker)
             try:

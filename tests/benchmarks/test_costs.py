@@ -30,12 +30,12 @@ class Bounds(NamedTuple):
 
 
 BOUNDS = {
-    "django": Bounds(track=89, quiet=39, peak=700),
-    "django_asgi": Bounds(track=89, quiet=42, peak=700),
-    "flask": Bounds(track=80, quiet=32, peak=400),
-    "starlette": Bounds(track=80, quiet=38, peak=1000),
+    "django": Bounds(track=75, quiet=35, peak=700),
+    "django_asgi": Bounds(track=75, quiet=38, peak=700),
+    "flask": Bounds(track=66, quiet=30, peak=400),
+    "starlette": Bounds(track=67, quiet=33, peak=1000),
 }
-IN_FLOORS = 3.0  # the CPU time of `track` beside one id, one `orjson.dumps` and one append
+IN_FLOORS = 2.2  # the CPU time of `track` beside one id, one `orjson.dumps` and one append
 KEPT = 500  # bytes of a request that tracks nothing, before a collection of garbage
 _LEFT_OUT = os.environ.get("DATALYR_TESTS_WITHOUT", "").split(",")
 
