@@ -13,15 +13,49 @@ The four nouns:
 The request path is: look at a cookie when asked, build a dict, encode it once, append.
 """
 
-from datalyr_core.client import Datalyr
-from datalyr_core.config import Config
-from datalyr_core.context import current_tracker
-from datalyr_core.delivery.base import Reply, Transport
-from datalyr_core.errors import ConfigurationError, DatalyrError, TransportError
-from datalyr_core.event import DropReason, Event
-from datalyr_core.stats import Stats
-from datalyr_core.tracker import Tracker
 from datalyr_core.version import __version__
+
+TYPE_CHECKING = False  # the one of `typing`, which takes a while to import, to type checkers
+if TYPE_CHECKING:
+    from datalyr_core.client import Datalyr
+    from datalyr_core.config import Config
+    from datalyr_core.context import current_tracker
+    from datalyr_core.delivery.base import Reply, Transport
+    from datalyr_core.errors import ConfigurationError, DatalyrError, TransportError
+    from datalyr_core.event import DropReason, Event
+    from datalyr_core.stats import Stats
+    from datalyr_core.tracker import Tracker
+else:
+    # A plugin, or a module that asks for the current tracker, needs no client yet.
+    _HOMES = {
+        "Config": "config",
+        "ConfigurationError": "errors",
+        "Datalyr": "client",
+        "DatalyrError": "errors",
+        "DropReason": "event",
+        "Event": "event",
+        "Reply": "delivery.base",
+        "Stats": "stats",
+        "Tracker": "tracker",
+        "Transport": "delivery.base",
+        "TransportError": "errors",
+        "current_tracker": "context",
+    }
+
+    def __getattr__(name):
+        """Import a name of this package when it is first asked for."""
+        home = _HOMES.get(name)
+        if home is None:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module
+
+        value = globals()[name] = getattr(import_module(f"{__name__}.{home}"), name)
+        return value
+
+    def __dir__():
+        """Name what there is, also before it is asked for."""
+        return sorted({*globals(), *__all__})
+
 
 __all__ = [
     "Config",

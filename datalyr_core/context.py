@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import ContextVar, Token
+from typing import TYPE_CHECKING
 
-from datalyr_core.tracker import Tracker
+if TYPE_CHECKING:
+    from datalyr_core.tracker import Tracker
 
 _current: ContextVar[Tracker | None] = ContextVar("datalyr_tracker", default=None)
 _finders: list[Callable[[], Tracker | None]] = []

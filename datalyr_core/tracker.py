@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from datalyr_core import calls
 from datalyr_core.attribution import page_properties, request_properties
-from datalyr_core.config import Config
 from datalyr_core.encoding import snapshot
 from datalyr_core.event import DropReason, Event
 from datalyr_core.identity import visitor_cookie
@@ -21,6 +20,7 @@ from datalyr_core.web_request import PENDING, WebRequest
 
 if TYPE_CHECKING:
     from datalyr_core.client import Datalyr
+    from datalyr_core.config import Config
     from datalyr_core.deferred import Claim
 
 logger = logging.getLogger("datalyr.tracker")

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from datalyr_core.calls import clean_id
-from datalyr_core.config import Config
 from datalyr_core.consent import tracking_allowed
 from datalyr_core.identity import new_anonymous_id, percent_decoded, read_cookie, usable_id
 from datalyr_core.web_request import PENDING, WebRequest, plain
+
+if TYPE_CHECKING:
+    from datalyr_core.config import Config
 
 logger = logging.getLogger("datalyr.visitor")
 

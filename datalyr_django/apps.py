@@ -8,7 +8,7 @@ from django.apps import AppConfig
 from django.contrib.auth.signals import user_logged_out
 from django.core.signals import setting_changed
 
-from datalyr_core import ConfigurationError
+from datalyr_core.errors import ConfigurationError
 
 
 class DatalyrConfig(AppConfig):

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
-from typing import Any, TypeGuard, cast
+from typing import TYPE_CHECKING, Any, TypeGuard, cast
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.http import HttpRequest, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.cache import patch_cache_control
 
-from datalyr_core import Tracker
 from datalyr_core.context import enter, leave
 from datalyr_django import asgi
 from datalyr_django.settings import get_client
 from datalyr_django.tracker import DjangoTracker
 from datalyr_django.web_request import DjangoRequest, alook_up_user, look_up_user
+
+if TYPE_CHECKING:
+    from datalyr_core import Tracker
 
 
 class DatalyrMiddleware:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.utils.module_loading import import_string
 
-from datalyr_core import Config, ConfigurationError, Datalyr
+from datalyr_core.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from datalyr_core import Config, Datalyr
 
 SETTING = "DATALYR"
 # Settings cannot name a function before the applications are loaded; a dotted path can.
@@ -25,6 +28,8 @@ def get_client() -> Datalyr:
     """
     client = _clients.get(SETTING)
     if client is None:
+        from datalyr_core import Datalyr  # by now applications are loaded, in the main thread
+
         client = _clients.setdefault(SETTING, Datalyr(read_config()))
     return client
 
@@ -35,6 +40,8 @@ def read_config() -> Config:
     Raises:
         ConfigurationError: Something is wrong with the setting.
     """
+    from datalyr_core import Config
+
     given = getattr(settings, SETTING, None)
     if given is None:
         raise ConfigurationError(f'{SETTING} is not set; write {SETTING} = {{"API_KEY": "dk_…"}}')

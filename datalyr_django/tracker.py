@@ -8,8 +8,8 @@ from functools import partial
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from datalyr_core import Tracker
 from datalyr_core.deferred import DeferredTracker, Later
+from datalyr_core.tracker import Tracker
 from datalyr_core.warn_once import warn_once
 
 logger = logging.getLogger("datalyr.django")

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Unpack
+from typing import TYPE_CHECKING, Unpack
 
 from flask import Flask, Request, Response
 
-from datalyr_core import ConfigurationError, Datalyr
 from datalyr_core.context import add_finder
-from datalyr_core.option_types import AllOptions
+from datalyr_core.errors import ConfigurationError
 from datalyr_flask.request import (
     NAME,
     begin,
@@ -18,8 +17,12 @@ from datalyr_flask.request import (
     release,
     tracker_of,
 )
-from datalyr_flask.settings import read_config
+from datalyr_flask.settings import make_client
 from datalyr_flask.templating import browser_sdk
+
+if TYPE_CHECKING:
+    from datalyr_core import Datalyr
+    from datalyr_core.option_types import AllOptions
 
 
 class FlaskDatalyr:
@@ -61,7 +64,7 @@ class FlaskDatalyr:
                 f"Datalyr is mounted on {app.name!r} already; "
                 "call FlaskDatalyr(app) or init_app(app) once for each application"
             )
-        client = self._client or Datalyr(read_config(app, self._options))
+        client = self._client or make_client(app, self._options)
         app.extensions[NAME] = client
         # Before all `before_request` functions, which cost more to call and may track.
         app.url_value_preprocessors.setdefault(None, []).insert(0, partial(begin, app))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import weakref
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from flask import Flask, Request, current_app, has_request_context, request
 from werkzeug.local import LocalProxy
 
-from datalyr_core import Datalyr, Tracker
 from datalyr_flask.web_request import FlaskRequest, is_current
+
+if TYPE_CHECKING:
+    from datalyr_core import Datalyr, Tracker
 
 NAME = "datalyr"
 _KEPT = "datalyr.tracker"  # in the WSGI environ: one request, one tracker
@@ -123,5 +125,5 @@ def _tracker_here() -> Tracker | None:
     return tracker_of(current)
 
 
-current_datalyr: Tracker = cast(Tracker, LocalProxy(lambda: tracker_of(request)))
+current_datalyr: Tracker = cast("Tracker", LocalProxy(lambda: tracker_of(request)))
 """The tracker of the request that is being served, as `request.datalyr`."""

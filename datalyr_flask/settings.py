@@ -1,17 +1,18 @@
-"""The configuration, out of Flask's own."""
+"""An application's client, as Flask's own configuration wants it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flask import Flask
 
-from datalyr_core import Config
+if TYPE_CHECKING:
+    from datalyr_core import Datalyr
 
 
-def read_config(app: Flask, options: Mapping[str, Any]) -> Config:
-    """Read the `DATALYR_<OPTION>` entries of an application's configuration.
+def make_client(app: Flask, options: Mapping[str, Any]) -> Datalyr:
+    """Make a client of the `DATALYR_<OPTION>` entries of an application's configuration.
 
     Args:
         app: The application.
@@ -20,4 +21,7 @@ def read_config(app: Flask, options: Mapping[str, Any]) -> Config:
     Raises:
         ConfigurationError: Something is wrong with the options; it names everything.
     """
-    return Config.from_mapping(app.config.get_namespace("DATALYR_"), **options)
+    # Not with the plugin: whoever gives a client of their own has imported it already.
+    from datalyr_core import Config, Datalyr
+
+    return Datalyr(Config.from_mapping(app.config.get_namespace("DATALYR_"), **options))

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from flask import g
 from jinja2 import pass_context
 from jinja2.runtime import Context
 from markupsafe import Markup
 
-from datalyr_core import Datalyr
 from datalyr_core.browser_sdk import script_tag
+
+if TYPE_CHECKING:
+    from datalyr_core import Datalyr
 
 
 def browser_sdk(client: Datalyr, allowed: Callable[[], bool]) -> Callable[..., Markup]:

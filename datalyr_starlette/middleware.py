@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NoReturn, Unpack
+from typing import TYPE_CHECKING, Any, NoReturn, Unpack
 
 import anyio
 from starlette.applications import Starlette
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from datalyr_core import Config, ConfigurationError, Datalyr, Tracker, lifecycle
+from datalyr_core import lifecycle
 from datalyr_core.context import enter, leave
-from datalyr_core.option_types import AllOptions
-from datalyr_core.response import Header
+from datalyr_core.errors import ConfigurationError
 from datalyr_starlette.web_request import SCOPE_KEY, StarletteRequest
+
+if TYPE_CHECKING:
+    from datalyr_core import Datalyr, Tracker
+    from datalyr_core.option_types import AllOptions
+    from datalyr_core.response import Header
 
 
 class DatalyrMiddleware:
@@ -143,6 +147,9 @@ class DatalyrMiddleware:
 
 def _client(given: Datalyr | None, options: AllOptions) -> Datalyr:
     if given is None:
+        # Not with the plugin: whoever gives a client of their own has imported it already.
+        from datalyr_core import Config, Datalyr
+
         return Datalyr(Config.from_env(**options))
     if options:
         raise ConfigurationError(

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from starlette.requests import HTTPConnection, Request
 
-from datalyr_core import Tracker
 from datalyr_starlette.web_request import SCOPE_KEY, StarletteRequest
+
+if TYPE_CHECKING:
+    from datalyr_core import Tracker
 
 
 def get_tracker(connection: HTTPConnection) -> Tracker:
