@@ -5,7 +5,6 @@ from __future__ import annotations
 from contextlib import suppress
 
 from django.apps import AppConfig
-from django.contrib.auth.signals import user_logged_out
 from django.core.signals import setting_changed
 
 from datalyr_core.errors import ConfigurationError
@@ -23,6 +22,8 @@ class DatalyrConfig(AppConfig):
         A wrong setting is left to the system checks and to the middleware, so that
         `manage.py` still runs and can say what is wrong.
         """
+        from django.contrib.auth.signals import user_logged_out
+
         from datalyr_django import checks, settings
         from datalyr_django.web_request import settle_before_logout
 

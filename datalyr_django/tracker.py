@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import logging
 from functools import partial
+from typing import TYPE_CHECKING
 
 from django.db import DEFAULT_DB_ALIAS, connections
-from django.db.backends.base.base import BaseDatabaseWrapper
 
 from datalyr_core.deferred import DeferredTracker, Later
 from datalyr_core.tracker import Tracker
 from datalyr_core.warn_once import warn_once
+
+if TYPE_CHECKING:
+    from django.db.backends.base.base import BaseDatabaseWrapper
 
 logger = logging.getLogger("datalyr.django")
 
