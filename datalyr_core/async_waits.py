@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextvars
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
 
 _NAP = 0.005  # seconds between two looks of a coroutine at what it waits for
 
@@ -16,7 +15,10 @@ async def wait_in_thread(wait: Callable[[float | None], bool], timeout: float | 
     It does for the threads of an event loop, which never end if the loop was stopped in the
     middle, as daphne does with requests that are running when it ends.
     """
-    import anyio  # heavy, and no use to synchronous applications
+    # Heavy, and no use to synchronous applications.
+    from concurrent.futures import Future
+
+    import anyio
 
     outcome: Future[bool] = Future()
 

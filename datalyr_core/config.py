@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -171,6 +170,8 @@ def _named(problems: Sequence[tuple[str, str]]) -> set[str]:
 
 
 def _unknown(name: str) -> str:
+    import difflib  # for this message alone
+
     close = difflib.get_close_matches(name, Config.NAMES, n=1)
     return f"is no option{f'; write {close[0]!r}' if close else ''}"
 
