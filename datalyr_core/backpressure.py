@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from datalyr_core.context import current_tracker
 from datalyr_core.per_thread import PerThread
 from datalyr_core.tracker import Tracker
 
 
-@dataclass(frozen=True, slots=True)
-class Wait:
+class Wait(NamedTuple):
     """Hold how a thread waits: for how long, and within which request, if in any."""
 
     seconds: float | None

@@ -12,11 +12,13 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from importlib.util import find_spec
 from ipaddress import ip_address
-from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from datalyr_core.errors import shown
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 Check = Callable[[Any], tuple[Any, str | None]]
 
@@ -192,6 +194,8 @@ def outbox(value: Any) -> tuple[str, str | None]:
     """Accept "memory", or the URL of an SQLite file."""
     if value == "memory":
         return value, None
+    from pathlib import PurePosixPath  # as below, for SQLite alone
+
     advice = "write 'memory' or 'sqlite:///path/to/outbox.db', with the whole path"
     try:
         parts = urlsplit(value if isinstance(value, str) else "")
@@ -210,6 +214,8 @@ def outbox_path(url: str) -> Path:
 
     A further slash, as SQLAlchemy writes a whole path, changes nothing.
     """
+    from pathlib import Path
+
     return Path("/" + unquote(urlsplit(url).path).lstrip("/"))
 
 

@@ -24,8 +24,7 @@ class Reply:
     text: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(NamedTuple):
     """Say what a transport takes in one go.
 
     Attributes:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-
 from datalyr_core import options
 from datalyr_core.config import Config
 from datalyr_core.outbox.base import Outbox
@@ -32,4 +30,6 @@ def sink_of(config: Config) -> str:
 
     Nobody can tell the key from it.
     """
+    import hashlib  # OpenSSL's, which take a while, and only durable outboxes ask
+
     return hashlib.sha256(f"datalyr outbox {config.api_key}".encode()).hexdigest()[:16]
