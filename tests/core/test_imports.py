@@ -16,7 +16,7 @@ from tests.support.scripts import Scripts
 # Of the standard library and of others: what takes long, and what only some clients need.
 HEAVY = {
     "anyio", "asyncio", "certifi", "difflib", "email.utils", "fastapi", "flask", "django", "h11",
-    "httpcore", "httpx", "kombu", "multiprocessing", "pycurl", "sqlite3", "ssl", "starlette",
+    "httpcore", "httptools", "httpx", "kombu", "multiprocessing", "sqlite3", "ssl", "starlette",
     "unittest", "urllib.request",
 }  # fmt: skip
 # Of ours: what somebody asks for who needs it.
