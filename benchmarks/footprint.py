@@ -29,6 +29,7 @@ from django.core.handlers import asgi, wsgi
 # What is imported before the clock starts, and what is then measured.
 IMPORTS = {
     "datalyr_core": ("", "import datalyr_core"),
+    "a client": ("", "from datalyr_core import Datalyr; Datalyr('dk_bench')"),
     "httpx": ("", "import httpx"),
     "Django": ("", _DJANGO),
     "Flask": ("", "import flask"),
@@ -40,9 +41,10 @@ PLUGINS = {
     "Starlette": "import datalyr_starlette",
 }
 TEXT = """\
-The time of an `import` in a fresh interpreter, a plugin's after its framework's; the memory of an
+The time of an `import` in a fresh interpreter, a plugin's after its framework's. What a client
+needs is imported with the first one, so making that one has a row too. Then the memory of an
 application (resident, VmRSS) after as many requests, one event each, beside the same application
-without Datalyr; the memory of a thousand events that wait."""
+without Datalyr; and the memory of a thousand events that wait."""
 
 
 def benchmark(run: Run) -> Section:
@@ -62,6 +64,8 @@ def _imports(run: Run, section: Section) -> None:
     section.add(
         "`import datalyr_core`", took["datalyr_core"], "ms", "`import httpx`", took["httpx"], goal
     )
+    what = "the first client of a process, with its imports"
+    section.add(what, took["a client"], "ms", "`import httpx`", took["httpx"])
     for name in PLUGINS:
         what = f"the import of the plugin, after its framework, {name}"
         goal = Goal(PLUGIN, absolute=True)
