@@ -14,11 +14,11 @@ from django.utils.cache import patch_cache_control
 from datalyr_core.context import enter, leave
 from datalyr_django import asgi
 from datalyr_django.settings import get_client
-from datalyr_django.tracker import DjangoTracker
 from datalyr_django.web_request import DjangoRequest, alook_up_user, look_up_user
 
 if TYPE_CHECKING:
     from datalyr_core import Tracker
+    from datalyr_django.tracker import DjangoTracker
 
 
 class DatalyrMiddleware:
@@ -35,6 +35,9 @@ class DatalyrMiddleware:
         """
         self.get_response = get_response
         get_client()
+        from datalyr_django.tracker import DjangoTracker  # with the client, which brings the rest
+
+        self._kind = DjangoTracker
         self._is_async = iscoroutinefunction(get_response)
         if self._is_async:
             markcoroutinefunction(self)
@@ -43,7 +46,7 @@ class DatalyrMiddleware:
         """Serve a request."""
         if hasattr(request, "datalyr"):  # installed twice: the outer tracker counts
             return self.get_response(request)
-        tracker, active = _begin(request)
+        tracker, active = _begin(request, self._kind)
         if self._is_async:
             return self._serve(request, tracker, active)
         response = None
@@ -77,11 +80,11 @@ def _streams(response: HttpResponseBase | None) -> TypeGuard[StreamingHttpRespon
     return isinstance(response, StreamingHttpResponse) and response.is_async
 
 
-def _begin(request: HttpRequest) -> tuple[Tracker, Tracker | None]:
+def _begin(request: HttpRequest, kind: type[DjangoTracker]) -> tuple[Tracker, Tracker | None]:
     """Make the tracker, and tell which one is to be the current one while the view runs."""
     client = get_client()
     web_request = DjangoRequest(request)
-    tracker = client.tracker(web_request, kind=DjangoTracker)
+    tracker = client.tracker(web_request, kind=kind)
     request.datalyr = tracker  # type: ignore[attr-defined]  # it is new
     asgi.warn_without_lifespan(request)
     return tracker, None if client.excludes(web_request) else tracker

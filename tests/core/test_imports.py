@@ -95,8 +95,7 @@ from django.core.handlers import asgi, wsgi
 """
     statement = "import datalyr_django.apps, datalyr_django.middleware"
     modules = imported(scripts, statement, before)
-    assert not ours(modules) & (OF_THE_CLIENT - {"calls", "encoding", "event", "tracker"})
-    assert not ours(modules) & SPECIAL - {"deferred"}
+    assert not ours(modules) & (OF_THE_CLIENT | SPECIAL)
     assert not modules & HEAVY
     assert not {name for name in modules if name.startswith(("django.contrib.", "django.db."))}
 
