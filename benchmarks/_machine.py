@@ -8,6 +8,7 @@ import re
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from benchmarks._cores import division
 from benchmarks._peers import PACKAGES, installed
 
 OURS = ("datalyr", "django", "flask", "starlette", "gunicorn", "uvicorn", "httpx", "orjson")
@@ -21,6 +22,7 @@ def machine() -> str:
     system = f"{platform.system()} {platform.release()}"
     return (
         f"- {_processor()}, {os.cpu_count()} cores; {system}; {load}\n"
+        f"- {division()}\n"
         f"- {platform.python_implementation()} {platform.python_version()}\n"
         f"- {ours}\n"
         f"- {peers or 'no peers'}\n"

@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from benchmarks import _peers
+from benchmarks._cores import AWAY, HERE, Cores, on
 from benchmarks._machine import machine
 from benchmarks._report import Section, met
 from benchmarks._workers import Unavailable, Worker
@@ -43,24 +44,31 @@ class Run:
         """Choose a number of rounds, calls or seconds."""
         return quick if self.quick else full
 
-    def worker(self, program: str, *arguments: Any, **options: Any) -> Worker:
+    def worker(self, program: str, *arguments: Any, cores: Cores = HERE) -> Worker:
         """Start a program of ours."""
-        made = Worker(program, *map(str, arguments), **options)
+        with on(cores):
+            made = Worker(program, *map(str, arguments))
         return self._stack.enter_context(made)
 
     def peer(self, peer: str, program: str, *arguments: Any) -> Worker:
         """Start a program in the peers' environment."""
-        made = _peers.worker(program, *map(str, arguments), peer=peer)
+        with on(HERE):
+            made = _peers.worker(program, *map(str, arguments), peer=peer)
         return self._stack.enter_context(made)
 
     def sink(self, delay: float = 0.0) -> int:
         """Start a sink, and return its port."""
-        port: int = self.worker("sink", delay).ask("port")
+        port: int = self.away("sink", delay).ask("port")
         return port
 
-    def keep(self, context: Any) -> Any:
+    def away(self, program: str, *arguments: Any) -> Worker:
+        """Start what stands for another machine."""
+        return self.worker(program, *arguments, cores=AWAY)
+
+    def keep(self, context: Any, cores: Cores = None) -> Any:
         """Enter a context that ends with this run."""
-        return self._stack.enter_context(context)
+        with on(cores):
+            return self._stack.enter_context(context)
 
     def contestants(self, names: list[str], port: int, skipped: list[str]) -> dict[str, Worker]:
         """Start those that are there; the others are skipped by name."""

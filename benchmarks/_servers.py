@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from typing import Any
 
+from benchmarks._cores import HERE, on
 from benchmarks._workers import ROOT
 from tests.live.soak.servers import GUNICORN, THREADED, UVICORN
 from tests.support.waiting import eventually
@@ -55,13 +56,14 @@ def servers(
 def _begun(name: str, port: int, options: dict[str, Any] | None) -> subprocess.Popen[bytes]:
     command = [part.format(port=port, workers=1) for part in COMMANDS[name]]
     environment = {"PYTHONPATH": str(ROOT), "BENCHMARK_OPTIONS": json.dumps(options)}
-    return subprocess.Popen(
-        [sys.executable, *command],
-        cwd=ROOT,
-        env={**os.environ, **environment},
-        stdin=subprocess.DEVNULL,
-        stdout=sys.stderr,
-    )
+    with on(HERE):
+        return subprocess.Popen(
+            [sys.executable, *command],
+            cwd=ROOT,
+            env={**os.environ, **environment},
+            stdin=subprocess.DEVNULL,
+            stdout=sys.stderr,
+        )
 
 
 def _end(processes: list[subprocess.Popen[bytes]]) -> None:

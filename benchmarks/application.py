@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from benchmarks._cores import AWAY
 from benchmarks._report import Goal, Section
 from benchmarks._run import FAST, Run, command
 from benchmarks._servers import COMMANDS, servers
@@ -29,7 +30,7 @@ slowest requests of both."""
 
 def benchmark(run: Run) -> Section:
     section = Section("The application", TEXT)
-    load = run.worker("load")
+    load = run.away("load")
     arrangements = _arrangements(run, section.skipped)
     for name in [*COMMANDS][: run.of(len(COMMANDS), 2)]:
         with servers(name, arrangements) as ports:
@@ -49,7 +50,7 @@ def _arrangements(run: Run, skipped: list[str]) -> dict[str, dict[str, Any] | No
     found: dict[str, dict[str, Any] | None] = {"none": None, "memory": common}
     found["SQLite"] = {**common, "outbox": f"sqlite://{folder / 'outbox.db'}"}
     if redis_command():
-        found["broker"] = {"api_key": "dk_bench", "broker": run.keep(redis_server(folder))}
+        found["broker"] = {"api_key": "dk_bench", "broker": run.keep(redis_server(folder), AWAY)}
     else:
         skipped.append("a broker (Redis is not installed)")
     try:
