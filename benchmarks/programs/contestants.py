@@ -12,13 +12,16 @@ import gc
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 
 from benchmarks.programs.answering import Commands, answer
+from benchmarks.programs.apps import page
 
+Work = Callable[[], object]
+CHUNK = 100  # calls before the next one's turn
 PROPERTIES = {"amount": 99.99, "currency": "EUR", "plan": "pro", "items": 3}
 
 
@@ -34,38 +37,57 @@ class Contestant:
         queue: How many events may wait.
     """
 
-    track: Callable[[], object]
-    flush: Callable[[], object] = lambda: None
-    close: Callable[[], object] = lambda: None
+    track: Work
+    flush: Work = lambda: None
+    close: Work = lambda: None
     delivered: Callable[[], int] | None = None
     queue: int = 10_000
 
 
-def calls(contestant: Contestant, count: int) -> float:
-    """Return the CPU microseconds of the calling thread for one call."""
+def calls(
+    contestant: Contestant, count: int, floors: Mapping[str, Work] | None = None
+) -> dict[str, float]:
+    """Return the CPU microseconds of the calling thread for one call.
+
+    Args:
+        contestant: What is called, under the name `call`, with its sender at work.
+        count: How often.
+        floors: What else takes turns with it, and so meets the same machine and the same sender.
+    """
     contestant.flush()
-    track = contestant.track
+    works = {"call": contestant.track, **(floors or {})}
+    spent = dict.fromkeys(works, 0.0)
     gc.collect()
-    begun = time.thread_time()
-    for _ in range(count):
-        track()
-    return (time.thread_time() - begun) / count * 1e6
+    for _ in range(count // CHUNK):
+        for name, work in works.items():
+            begun = time.thread_time()
+            for _ in range(CHUNK):
+                work()
+            spent[name] += time.thread_time() - begun
+    return {name: seconds / (count // CHUNK * CHUNK) * 1e6 for name, seconds in spent.items()}
 
 
-def paced(contestant: Contestant, count: int, rate: float) -> dict[str, float]:
-    """Return how long calls take that come at a rate, with the sender at work."""
+def paced(contestant: Contestant, count: int, rate: float, floor: Work) -> dict[str, float]:
+    """Return how long calls take that come at a rate, with the sender at work.
+
+    Between two of them comes the floor. A page is made before each, as a view does: who has just
+    been asleep finds the processor's caches empty, and that would be most of what is measured.
+    """
     contestant.flush()
-    track = contestant.track
-    took = []
+    took: dict[str, list[float]] = {"call": [], "floor": []}
+    turns = [(contestant.track, took["call"]), (floor, took["floor"])]
     begun = time.perf_counter()
-    for number in range(count):
-        if (ahead := begun + number / rate - time.perf_counter()) > 0:
+    for number in range(2 * count):
+        if (ahead := begun + number / rate / 2 - time.perf_counter()) > 0:
             time.sleep(ahead)
+        work, kept = turns[number % 2]
+        page()
         before = time.perf_counter()
-        track()
-        took.append((time.perf_counter() - before) * 1e6)
+        work()
+        kept.append((time.perf_counter() - before) * 1e6)
     contestant.flush()
-    return {"p50": statistics.median(took), "p99": statistics.quantiles(took, n=100)[98]}
+    cuts = {name: statistics.quantiles(each, n=100) for name, each in took.items()}
+    return {f"{name} p{cut}": found[cut - 1] for name, found in cuts.items() for cut in (50, 99)}
 
 
 def delivery(contestant: Contestant, count: int) -> dict[str, float]:
@@ -99,7 +121,6 @@ def contest(name: str, port: int) -> Iterator[Commands]:
     made.flush()
     yield {
         "calls": lambda count: calls(made, count),
-        "paced": lambda count, rate: paced(made, count, rate),
         "delivery": lambda count: delivery(made, count),
     }
     made.close()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-import time
 import uuid
 from collections import deque
 from collections.abc import Callable
@@ -16,9 +14,12 @@ from datalyr_core.identity import new_id
 IDS: dict[str, Callable[[], str]] = {"new_id": new_id, "uuid4": lambda: str(uuid.uuid4())}
 
 
+KEPT = 1000
+
+
 def floor(make_id: Callable[[], str]) -> Callable[[], None]:
-    """Return what is to be called once an event."""
-    kept: deque[bytes] = deque(maxlen=1000)
+    """Return what is to be called once an event; it has got the memory that it needs."""
+    kept: deque[bytes] = deque(maxlen=KEPT)
     anonymous_id = "anon_3d5cf66d-203f-4009-8bb0-f3714da152a4"
 
     def work() -> None:
@@ -32,14 +33,6 @@ def floor(make_id: Callable[[], str]) -> Callable[[], None]:
         }
         kept.append(orjson.dumps(event))
 
-    return work
-
-
-def cost(name: str, count: int) -> float:
-    """Return the CPU microseconds of the calling thread."""
-    work = floor(IDS[name])
-    gc.collect()
-    begun = time.thread_time()
-    for _ in range(count):
+    for _ in range(KEPT):
         work()
-    return (time.thread_time() - begun) / count * 1e6
+    return work

@@ -168,10 +168,10 @@ def plugin(name: str, port: int) -> Iterator[Commands]:
     contestant = ours.contestant(made.client, made.track)
     made.track()
     made.client.flush()
+    floors = {each: floor.floor(make_id) for each, make_id in floor.IDS.items()}
     yield {
-        "floor": floor.cost,
-        "calls": lambda count: contestants.calls(contestant, count),
-        "paced": lambda count, rate: contestants.paced(contestant, count, rate),
+        "calls": lambda count: contestants.calls(contestant, count, floors),
+        "paced": lambda *how: contestants.paced(contestant, *how, floors["new_id"]),
         "added_time": made.pair.added_time,
         "added_memory": made.pair.added_memory,
     }
