@@ -43,3 +43,8 @@ def by_turns(
 def median_of(replies: list[dict[str, float]], name: str) -> float:
     """Return the median of one of the figures that a variant gave in each round."""
     return statistics.median(reply[name] for reply in replies)
+
+
+def percentile(figures: list[float], cut: int) -> float:
+    """Return what so many of a hundred figures are at most."""
+    return statistics.quantiles(figures, n=100)[cut - 1]

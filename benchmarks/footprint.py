@@ -8,6 +8,7 @@ import sys
 from functools import partial
 from typing import Any
 
+from benchmarks._cores import HERE, on
 from benchmarks._report import Goal, Section
 from benchmarks._run import Run, command
 from benchmarks._turns import by_turns
@@ -59,7 +60,7 @@ def _imports(run: Run, section: Section) -> None:
     variants = {name: partial(_imported, *code) for name, code in IMPORTS.items()}
     for name, statement in PLUGINS.items():
         variants[f"plugin {name}"] = partial(_imported, IMPORTS[name][1], statement)
-    took = by_turns(run.of(21, 5), variants)
+    took = by_turns(run.of(15, 5), variants)
     goal = Goal(CORE, absolute=True)
     section.add(
         "`import datalyr_core`", took["datalyr_core"], "ms", "`import httpx`", took["httpx"], goal
@@ -76,16 +77,17 @@ def _imported(before: str, statement: str) -> float:
     """Return the milliseconds of an import."""
     code = f"{before}\nimport time\nbegun = time.perf_counter()\n{statement}\n"
     code += "print((time.perf_counter() - begun) * 1e3)"
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=ROOT,
-        # Compiled once, as it is where it is installed.
-        env={**os.environ, "PYTHONDONTWRITEBYTECODE": ""},
-        check=True,
-        stdout=subprocess.PIPE,
-        text=True,
-        timeout=PATIENCE,
-    )
+    with on(HERE):
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=ROOT,
+            # Compiled once, as it is where it is installed.
+            env={**os.environ, "PYTHONDONTWRITEBYTECODE": ""},
+            check=True,
+            stdout=subprocess.PIPE,
+            text=True,
+            timeout=PATIENCE,
+        )
     return float(done.stdout)
 
 
