@@ -5,19 +5,19 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from contextlib import ExitStack
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from benchmarks import _peers
 from benchmarks._cores import AWAY, HERE, Cores, on
 from benchmarks._machine import machine
 from benchmarks._report import Section, met
+from benchmarks._signals import interruptible
 from benchmarks._workers import Unavailable, Worker
 
 FAST = "datalyr?transport=fast"
 
 
-class Run:
+class Run(ExitStack):
     """Give a benchmark its workers, and end them after it.
 
     Attributes:
@@ -25,20 +25,8 @@ class Run:
     """
 
     def __init__(self, quick: bool = False) -> None:
+        super().__init__()
         self.quick = quick
-        self._stack = ExitStack()
-        self.skipped: list[str] = []
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stack.close()
 
     def of(self, full: int, quick: int) -> int:
         """Choose a number of rounds, calls or seconds."""
@@ -47,14 +35,13 @@ class Run:
     def worker(self, program: str, *arguments: Any, cores: Cores = HERE) -> Worker:
         """Start a program of ours."""
         with on(cores):
-            made = Worker(program, *map(str, arguments))
-        return self._stack.enter_context(made)
+            return self.enter_context(Worker(program, *map(str, arguments)))
 
     def peer(self, peer: str, program: str, *arguments: Any) -> Worker:
         """Start a program in the peers' environment."""
         with on(HERE):
             made = _peers.worker(program, *map(str, arguments), peer=peer)
-        return self._stack.enter_context(made)
+        return self.enter_context(made)
 
     def sink(self, delay: float = 0.0) -> int:
         """Start a sink, and return its port."""
@@ -68,7 +55,7 @@ class Run:
     def keep(self, context: Any, cores: Cores = None) -> Any:
         """Enter a context that ends with this run."""
         with on(cores):
-            return self._stack.enter_context(context)
+            return self.enter_context(context)
 
     def contestants(self, names: list[str], port: int, skipped: list[str]) -> dict[str, Worker]:
         """Start those that are there; the others are skipped by name."""
@@ -88,7 +75,7 @@ Benchmark = Callable[[Run], Section]
 
 def measured(benchmark: Benchmark, quick: bool) -> Section:
     """Run one benchmark."""
-    with Run(quick) as run:
+    with interruptible(), Run(quick) as run:
         return benchmark(run)
 
 

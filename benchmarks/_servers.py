@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any
 
 from benchmarks._cores import HERE, on
+from benchmarks._signals import shielded
 from benchmarks._workers import ROOT
 from tests.live.soak.servers import GUNICORN, THREADED, UVICORN
 from tests.support.waiting import eventually
@@ -46,7 +47,8 @@ def servers(
         processes: list[subprocess.Popen[bytes]] = []
         stack.callback(_end, processes)
         for arrangement, options in arrangements.items():
-            processes.append(_begun(name, ports[arrangement], options))
+            with shielded():
+                processes.append(_begun(name, ports[arrangement], options))
         for arrangement, port in ports.items():
             if not eventually(partial(_listens, port), PATIENCE):
                 raise RuntimeError(f"{name} does not start ({arrangement})")
