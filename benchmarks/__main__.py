@@ -31,8 +31,11 @@ installed, or is not there, is skipped by name. All load stays on this machine.
 
 Every figure stands beside another one of the same run: an absolute time is of this machine and of
 that hour, and it is the ratio that counts. Figures are medians of several rounds, in which what is
-compared takes turns. A goal is about the ratio, unless it names a unit. The tests hold the same
-costs, counted in place of timed, to their bounds (`tests/benchmarks`).
+compared takes turns. What stands for another machine (a sink, a broker, the load's generator) has
+a core to itself, and what is measured has the rest, unless a section says why not: one core may be
+slower than another, and a send that stays on a core costs a third. A goal is about the ratio,
+unless it names a unit. The tests hold the same costs, counted in place of timed, to their bounds
+(`tests/benchmarks`).
 """
 
 

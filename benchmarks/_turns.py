@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Mapping
+from random import Random
 from typing import Any
 
 
 def rounds_of(
     rounds: int, variants: Mapping[str, Callable[[], Any]], *, warm: bool = True
 ) -> dict[str, list[Any]]:
-    """Return what each variant gave in each round; each time another one is the first.
+    """Return what each variant gave in each round, in which nobody always follows the same one.
 
     Args:
         rounds: How many count.
@@ -26,8 +27,7 @@ def rounds_of(
         for work in variants.values():
             work()
     for number in range(rounds):
-        first = number % len(names) if names else 0
-        for name in names[first:] + names[:first]:
+        for name in Random(number).sample(names, len(names)):
             found[name].append(variants[name]())
     return found
 

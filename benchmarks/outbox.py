@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from benchmarks._cores import HERE, on
 from benchmarks._report import Goal, Section
 from benchmarks._run import Run, command
 from benchmarks._turns import rounds_of
@@ -52,6 +53,7 @@ def measured(made: Datalyr) -> list[float]:
 
 def benchmark(run: Run) -> Section:
     section = Section("`track()` with the outbox in SQLite", TEXT)
+    run.keep(on(HERE))
     folder = run.keep(tempfile.TemporaryDirectory())
     clients = {"memory": made("memory"), "sqlite": made(f"sqlite://{Path(folder) / 'outbox.db'}")}
     # The first events, in the round that does not count, start threads and open files.
