@@ -33,11 +33,11 @@ Snowplow 10."""
 
 def benchmark(run: Run) -> Section:
     section = Section("An event that is delivered", TEXT)
-    sink, count = run.away("sink", 0), run.of(2000, 1000)
+    sink, count = run.away("sink", 0), run.of(600, 500)
     port = sink.ask("port")
     workers = run.contestants(list(TITLES), port, section.skipped)
     found = rounds_of(
-        run.of(15, 5),
+        run.of(24, 8),
         {name: partial(_delivered, each, sink, count) for name, each in workers.items()},
     )
     cost = {name: median_of(replies, "cpu") for name, replies in found.items()}

@@ -31,7 +31,7 @@ use every core, since on the caller's it would push it aside."""
 def benchmark(run: Run) -> Section:
     section = Section("`request.datalyr.track()`", TEXT)
     port = run.sink()
-    calls, rounds = run.of(1000, 500), run.of(15, 5)
+    calls, rounds = run.of(1000, 500), run.of(11, 5)
     plugins = {name: run.worker("plugins", name, 0) for name in PLUGINS}
     peers = run.contestants(list(TITLES), port, section.skipped)
     variants = {name: partial(each.ask, "calls", calls) for name, each in (plugins | peers).items()}
@@ -59,7 +59,7 @@ def _slowest(run: Run, section: Section, port: int) -> None:
     variants = {
         name: partial(each.ask, "paced", run.of(1000, 400), RATE) for name, each in at_work.items()
     }
-    found = rounds_of(run.of(9, 3), variants, warm=False)
+    found = rounds_of(run.of(7, 3), variants, warm=False)
     for kind, beside in (("call", "the median call"), ("floor", "its median")):
         for name, replies in found.items():
             what = f"the slowest {kind} of 100, {name.title()}"
