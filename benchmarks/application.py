@@ -78,7 +78,7 @@ def _latency(run: Run, section: Section, load: Worker, name: str, ports: dict[st
         if arrangement in ports
     }
     # In the round that does not count: imports, connections, threads.
-    found = rounds_of(run.of(15, 6), variants)
+    found = rounds_of(run.of(10, 6), variants)
     for arrangement, replies in found.items():
         if failed := sum(reply["failed"] for reply in replies):
             section.notes.append(f"{name}, {arrangement}: {failed:.0f} requests failed")

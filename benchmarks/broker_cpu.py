@@ -92,7 +92,7 @@ def benchmark(run: Run) -> Section:
     section = Section("An event that goes to a broker", TEXT)
     found = run.keep(brokers(section.skipped), AWAY)
     run.keep(on(HERE))
-    counts = {None: run.of(20_000, 5000), RATE: run.of(2000, 1000)}
+    counts = {None: run.of(20_000, 5000), RATE: run.of(1500, 1000)}
     for rate, count in counts.items():
         variants = {
             name: partial(measured, count, rate, options)

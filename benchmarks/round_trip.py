@@ -13,6 +13,7 @@ from benchmarks._workers import Worker
 ROUND_TRIP = 0.05  # seconds
 CONCURRENCY = (10, 100)
 OF_IDEAL = 0.95
+SECONDS = 2  # of a turn
 TEXT = """\
 A sink that answers after 50 ms, and a client that has more than enough to send. The ideal is an
 answer for each of `concurrency` requests every 50 ms. As many bare sockets, a thread each, show
@@ -21,12 +22,12 @@ what the machine and the sink can do; the sink has a core to itself, so that it 
 
 def benchmark(run: Run) -> Section:
     section = Section("Delivery at a round trip of 50 ms", TEXT)
-    port, seconds = run.sink(ROUND_TRIP), run.of(3, 2)
+    port = run.sink(ROUND_TRIP)
     variants = {}
     for each in CONCURRENCY:
         client, sockets = run.worker("steady", port, each), run.worker("sockets", port, each)
-        variants[f"`concurrency={each}`"] = partial(_rate, client, each, seconds)
-        variants[f"{each} bare sockets"] = partial(sockets.ask, "rate", seconds)
+        variants[f"`concurrency={each}`"] = partial(_rate, client, each)
+        variants[f"{each} bare sockets"] = partial(sockets.ask, "rate", SECONDS)
         client.ask("rate", 1, 2 * each)  # its connections are there
     rates = by_turns(run.of(3, 1), variants, warm=False)
     for each in CONCURRENCY:
@@ -38,9 +39,9 @@ def benchmark(run: Run) -> Section:
     return section
 
 
-def _rate(worker: Worker, concurrency: int, seconds: int) -> float:
-    enough = int(concurrency / ROUND_TRIP * seconds * 1.2)  # less than the queue holds
-    found: float = worker.ask("rate", seconds, enough)
+def _rate(worker: Worker, concurrency: int) -> float:
+    enough = int(concurrency / ROUND_TRIP * SECONDS * 1.2)  # less than the queue holds
+    found: float = worker.ask("rate", SECONDS, enough)
     return found
 
 

@@ -59,7 +59,7 @@ def _slowest(run: Run, section: Section, port: int) -> None:
     variants = {
         name: partial(each.ask, "paced", run.of(1000, 400), RATE) for name, each in at_work.items()
     }
-    found = rounds_of(run.of(7, 3), variants, warm=False)
+    found = rounds_of(run.of(5, 3), variants, warm=False)
     for kind, beside in (("call", "the median call"), ("floor", "its median")):
         for name, replies in found.items():
             what = f"the slowest {kind} of 100, {name.title()}"
