@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Any
 
-from benchmarks import _peers
+from benchmarks import _peers, _plain
 from benchmarks._cores import AWAY, HERE, Cores, on
 from benchmarks._machine import machine
 from benchmarks._report import Section, met
@@ -41,6 +41,12 @@ class Run(ExitStack):
         """Start a program in the peers' environment."""
         with on(HERE):
             made = _peers.worker(program, *map(str, arguments), peer=peer)
+        return self.enter_context(made)
+
+    def plain(self, program: str, *arguments: Any) -> Worker:
+        """Start a program of ours where nothing is installed that it does not need."""
+        with on(HERE):
+            made = Worker(program, *map(str, arguments), python=_plain.python())
         return self.enter_context(made)
 
     def sink(self, delay: float = 0.0) -> int:

@@ -8,6 +8,7 @@ import sys
 from functools import partial
 from typing import Any
 
+from benchmarks import _plain
 from benchmarks._cores import HERE, on
 from benchmarks._report import Goal, Section
 from benchmarks._run import Run, command
@@ -45,11 +46,15 @@ TEXT = """\
 The time of an `import` in a fresh interpreter, a plugin's after its framework's. What a client
 needs is imported with the first one, so making that one has a row too. Then the memory of an
 application (resident, VmRSS) after as many requests, one event each, beside the same application
-without Datalyr; and the memory of a thousand events that wait."""
+without Datalyr; and the memory of a thousand events that wait. All of it in an environment with
+Datalyr's own requirements and the frameworks alone (`.benchmarks/plain`): httpx and httpcore import
+trio, h2 and rich where they are installed, as a development environment has them. The sink speaks
+no TLS; certificates of authorities take one to two megabytes more."""
 
 
 def benchmark(run: Run) -> Section:
     section = Section("Imports and memory", TEXT)
+    _plain.python()  # it may have to be made
     _imports(run, section)
     _resident(run, section)
     _waiting(run, section)
@@ -79,7 +84,7 @@ def _imported(before: str, statement: str) -> float:
     code += "print((time.perf_counter() - begun) * 1e3)"
     with on(HERE):
         done = subprocess.run(
-            [sys.executable, "-c", code],
+            [_plain.python(), "-c", code],
             cwd=ROOT,
             # Compiled once, as it is where it is installed.
             env={**os.environ, "PYTHONDONTWRITEBYTECODE": ""},
@@ -127,7 +132,7 @@ def _waiting(run: Run, section: Section) -> None:
 def _asked(program: str, arguments: tuple[Any, ...], command: str, *how: Any) -> float:
     """Ask a fresh process."""
     with Run() as run:
-        found: float = run.worker(program, *arguments).ask(command, *how)
+        found: float = run.plain(program, *arguments).ask(command, *how)
         return found
 
 
