@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Protocol
 
 from datalyr_core.event import Event
@@ -89,7 +89,7 @@ class Outbox(Protocol):
     def put(self, body: bytes) -> Sequence[Entry]:
         """Take an event in, and return the oldest waiting ones that made room for it."""
 
-    def lease(self, *, patient: bool, unless: Container[int] = ()) -> Entry | None:
+    def lease(self, *, patient: bool, unless: Collection[int] = ()) -> Entry | None:
         """Hand out the oldest waiting entry; None if there is none.
 
         Args:

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Container, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, NoReturn
@@ -213,7 +213,7 @@ class BrokerOutbox(Ephemeral):
         """
         raise NotImplementedError("a relay's events come from the broker")
 
-    def lease(self, *, patient: bool, unless: Container[int] = ()) -> Entry | None:
+    def lease(self, *, patient: bool, unless: Collection[int] = ()) -> Entry | None:
         """Hand out the oldest waiting event; None if there is none."""
         return self._memory.lease(patient=patient, unless=unless)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections import deque
-from collections.abc import Container, Sequence
+from collections.abc import Collection, Container, Sequence
 from contextlib import suppress
 from operator import length_hint
 
@@ -104,21 +104,29 @@ class MemoryOutbox(Ephemeral):
         with suppress(IndexError):  # that was all
             self._waiting.extend(iter(self._arrived.popleft, None))
 
-    def lease(self, *, patient: bool, unless: Container[int] = ()) -> Entry | None:
+    def lease(self, *, patient: bool, unless: Collection[int] = ()) -> Entry | None:
         """Hand out the oldest waiting entry; `patient` passes over those that fail most."""
         with self._lock:
             if self._arrived:
                 self._take_in()
-            while True:
-                # Either says that such a finalizer came in between: look again.
-                with suppress(RuntimeError, ValueError):
-                    entry = self._next(patient, unless)
-                    if entry is not None:
-                        self._waiting.remove(entry)  # from the left, where it nearly always is
-                        self._leased[entry.number] = entry
-                    return entry
+            entry = self._picked(patient, unless) if patient or unless else self._oldest()
+            if entry is not None:
+                self._leased[entry.number] = entry
+            return entry
 
-    def _next(self, patient: bool, unless: Container[int]) -> Entry | None:
+    def _oldest(self) -> Entry | None:
+        return self._waiting.popleft() if self._waiting else None
+
+    def _picked(self, patient: bool, unless: Collection[int]) -> Entry | None:
+        while True:
+            # Either says that such a finalizer came in between: look again.
+            with suppress(RuntimeError, ValueError):
+                entry = self._next(patient, unless)
+                if entry is not None:
+                    self._waiting.remove(entry)  # from the left, where it nearly always is
+                return entry
+
+    def _next(self, patient: bool, unless: Collection[int]) -> Entry | None:
         ready = (each for each in self._waiting if each.number not in unless)
         return min(ready, key=_impatience, default=None) if patient else next(ready, None)
 

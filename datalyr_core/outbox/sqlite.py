@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Container
+from collections.abc import Collection
 from typing import cast
 
 from datalyr_core.outbox.base import Entry
@@ -121,7 +121,7 @@ class SqliteOutbox(Upkeep):
                 return entry
         return None
 
-    def lease(self, *, patient: bool, unless: Container[int] = ()) -> Entry | None:
+    def lease(self, *, patient: bool, unless: Collection[int] = ()) -> Entry | None:
         """Hand out the oldest waiting entry of a lane; the lanes have it by turns."""
         with self._lock:
             for lane in self._by_turns():
