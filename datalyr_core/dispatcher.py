@@ -39,6 +39,8 @@ MAX_FAILED_FLUSHES = 10
 # served faster by one thread than by ten that contend for the interpreter.
 SLOW = 0.003  # seconds
 JOIN_AFTER = 0.01  # seconds after which a send that is under way counts as slow
+WATCH = 0.05  # seconds between two looks of a thread that stands by while nothing is sent
+STAND_BY = 1.0  # seconds that it does so after the last pass has begun
 
 Action = Callable[[], Any]
 Answer = Reply | TransportError
@@ -91,6 +93,8 @@ class Dispatcher:
         self._lock = threading.RLock()
         self._cond = Bell(self._lock)
         self._room = Bell(self._lock)  # of those who wait to put more in
+        self._wait_for_room = 0  # how many they are
+        self._unheard = threading.Condition(self._lock)  # of who stands by; it never rings
         self._open = True  # until the client is closed or the process ends
         self._gate = Gate()
         self._sending: dict[int, float] = {}  # since when each lease is, by its first entry
@@ -119,7 +123,7 @@ class Dispatcher:
 
     def wake(self) -> None:
         """Look again whether a pass is due."""
-        with self._cond:
+        with self._lock:
             self._cond.notify_all()
             self._woken = True  # last: a signal's handler that raises in between changes nothing
 
@@ -132,7 +136,7 @@ class Dispatcher:
         Returns:
             Its number, for `wait_for_pass`.
         """
-        with self._cond:
+        with self._lock:
             self._wanted = max(self._wanted, self._begun + 1)
             if hurry:
                 self._gate.hurry()
@@ -142,7 +146,7 @@ class Dispatcher:
 
     def wait_for_pass(self, number: int, deadline: float | None) -> bool:
         """Wait until a pass is over and its hooks were called; False if the deadline came first."""
-        with self._cond:
+        with self._lock:
             left = None if deadline is None else max(deadline - self._clock.now(), 0.0)
             if left is not None:
                 left = min(left, threading.TIMEOUT_MAX)
@@ -158,7 +162,7 @@ class Dispatcher:
 
     def lose(self, count: int) -> None:
         """Count accepted events that are given up."""
-        with self._cond:
+        with self._lock:
             self.lost += count
 
     def abandon(self) -> tuple[Sequence[Entry], int]:
@@ -167,7 +171,7 @@ class Dispatcher:
         Returns:
             What is lost, and how many events stay in the outbox for others.
         """
-        with self._cond:
+        with self._lock:
             before = self._outbox.kept
             left = self._outbox.abandon()
             self.lost += len(left)
@@ -181,15 +185,19 @@ class Dispatcher:
         Args:
             seconds: How long to wait at most; as long as it takes by default.
         """
-        with self._cond:
+        with self._lock:
             if threading.get_ident() in self._reporting or len(self._outbox) < self._outbox.limit:
                 return  # a hook that waits would keep the thread that makes room
             most = None if seconds is None else min(seconds, threading.TIMEOUT_MAX)
-            self._room.wait_for(lambda: not self._open or self._is_roomy(), most)
+            self._wait_for_room += 1
+            try:
+                self._room.wait_for(lambda: not self._open or self._is_roomy(), most)
+            finally:
+                self._wait_for_room -= 1
 
     def end_waits_for_room(self) -> None:
         """Let nobody wait for room any more."""
-        with self._cond:
+        with self._lock:
             self._open = False
             self._room.notify_all()
 
@@ -207,7 +215,7 @@ class Dispatcher:
         Nobody waits for its hook meanwhile: two hooks would wait for each other.
         """
         thread = threading.get_ident()
-        with self._cond:
+        with self._lock:
             was_reporting = thread in self._reporting
             self._reporting.discard(thread)
             self._cond.notify_all()
@@ -215,7 +223,7 @@ class Dispatcher:
             yield
         finally:
             if was_reporting:
-                with self._cond:
+                with self._lock:
                     self._reporting.add(thread)
 
     @property
@@ -248,25 +256,22 @@ class Dispatcher:
 
     # Handing out
 
-    def next(
-        self, done: Callable[[], bool], *, joining: bool, deadline: float | None = None
-    ) -> Lease | None:
+    def next(self, done: Callable[[], bool], *, deadline: float | None = None) -> Lease | None:
         """Wait for events to send.
 
         Args:
             done: Says when to stop waiting; asked with the lock held.
-            joining: Whether the thread comes in addition to others that are sending.
             deadline: When to stop waiting, on the monotonic clock.
 
         Returns:
             Events to send, or None when there is no more to do.
         """
-        with self._cond:
+        with self._lock:
             lease, resting = None, False
             while not (lease or done() or self._is_past(deadline)):
                 now = self._clock.now()
                 self._woken = False  # before it looks: what comes from here on wakes it again
-                lease = self._try(now, joining)
+                lease = self._try(now)
                 if lease or done():  # the pass may have ended just now
                     break
                 pause = self._pause(now, deadline)
@@ -281,7 +286,32 @@ class Dispatcher:
             self._resting -= resting
             return lease
 
-    def _try(self, now: float, joining: bool) -> Lease | None:
+    def stand_by(self, done: Callable[[], bool]) -> Lease | None:
+        """Watch those that send, for events to help them with.
+
+        Nobody wakes the thread that does so, which looks by itself: where all is quick, it is
+        there and costs next to nothing, and its start is not paid in each pass anew.
+
+        Args:
+            done: Says when to stop; asked with the lock held.
+
+        Returns:
+            Events to send, or None when no pass has begun for a while, or the ingest fails.
+        """
+        with self._lock:
+            passes, until = 0, 0.0
+            while not (done() or self._gate.failures):
+                now = self._clock.now()
+                if passes != self._begun:
+                    passes, until = self._begun, now + STAND_BY
+                if self._slow(now) and (lease := self._try(now)):
+                    return lease
+                if now >= until and not self.running:
+                    break
+                self._clock.wait(self._unheard, JOIN_AFTER if self.busy else WATCH)
+            return None
+
+    def _try(self, now: float) -> Lease | None:
         """Begin a pass if one is due, and hand out what can go."""
         if not self.running and self._due(now):
             # Somebody waits for all of it; or there is nothing to gain by waiting for more.
@@ -289,7 +319,7 @@ class Dispatcher:
             self._enough = 1
             self.running, self._begun = True, self._begun + 1
             self._answered_before = self._answers
-        return self._lease(now, joining) if self.running else None
+        return self._lease(now) if self.running else None
 
     def _due(self, now: float) -> bool:
         """Tell whether a pass should begin."""
@@ -301,11 +331,11 @@ class Dispatcher:
             return waiting > 0
         return waiting >= self._config.flush_at and not self._gate.failures
 
-    def _lease(self, now: float, joining: bool) -> Lease | None:
+    def _lease(self, now: float) -> Lease | None:
         if self._outbox.waiting < self._enough and not self._sending:
             self._end_pass(now)
             return None
-        if not self._gate.admits(now) or (joining and not self._slow(now)):
+        if self._gate.failures and not self._gate.admits(now):
             return None
         if self._delayed:
             # Of a copy, here and below: a finalizer that flushes may come in between.
@@ -320,25 +350,26 @@ class Dispatcher:
 
     def _leased(self) -> list[Entry]:
         """Lease what goes out in one go: one event, however long, or as many as are taken."""
-        entries: list[Entry] = []
-        size = 0
+        first = self._outbox.lease(patient=self._gate.failures > 0, unless=self._delayed)
+        if first is None:
+            return []
+        entries, size = [first], len(first.body)
         while len(entries) < self._batch.events:
-            patient = self._gate.failures > 0 and not entries
-            entry = self._outbox.lease(patient=patient, unless=self._delayed)
+            entry = self._outbox.lease(patient=False, unless=self._delayed)
             if entry is None:
                 break
             size += len(entry.body)
-            if entries and size > self._batch.size:
+            if size > self._batch.size:
                 self._outbox.give_back(entry)
                 break
             entries.append(entry)
         return entries
 
     def _slow(self, now: float) -> bool:
-        """Tell whether another thread helps those that are sending."""
-        if not self._sending or self._quickest >= SLOW:
+        """Tell whether another thread helps those that are busy; a hook may take any time."""
+        if self._quickest >= SLOW or self._reporting:
             return True
-        return now - min(self._sending.copy().values()) >= JOIN_AFTER
+        return now - min(self._sending.copy().values(), default=now) >= JOIN_AFTER
 
     def _pause(self, now: float, deadline: float | None) -> float | None:
         """Return how long to wait for something to happen, None for as long as it takes."""
@@ -360,7 +391,7 @@ class Dispatcher:
 
     def give_back_set_aside(self) -> None:
         """Give back what waits for the next pass, when there will be none."""
-        with self._cond:
+        with self._lock:
             while self._aside:
                 self._outbox.give_back(self._aside.pop())
 
@@ -380,71 +411,73 @@ class Dispatcher:
 
     # Settling
 
-    def conclude(self, lease: Lease, answer: Answer) -> None:
+    def conclude(self, lease: Lease, answer: Answer, *, follow: bool = False) -> Lease | None:
         """Settle events or plan their next try, and then say what there is to say.
 
         Args:
             lease: What was sent.
             answer: What came of it.
+            follow: Whether the thread would send more at once, without looking after anything.
+
+        Returns:
+            What it is to send at once; None if it has to ask `next`.
         """
-        thread = threading.get_ident()
-        with self._cond:
-            actions = self._settled(lease, answer)
-            if actions:
-                self._reporting.add(thread)
-        if not actions:
-            return
+        with self._lock:
+            now = self._clock.now()
+            actions = self._settled(lease, answer, now)
+            if not actions:
+                return self._lease(now) if follow and self.running else None
+            thread = threading.get_ident()
+            self._reporting.add(thread)
         try:
             for act in actions:
                 act()
         finally:
-            with self._cond:
+            with self._lock:
                 self._reporting.discard(thread)
                 self._cond.notify_all()
+        return None
 
-    def _settled(self, lease: Lease, answer: Answer) -> Sequence[Action]:
+    def _settled(self, lease: Lease, answer: Answer, now: float) -> Sequence[Action]:
         """Decide, and return what to do about it once the lock is released."""
         entries, probe = lease
-        now = self._clock.now()
         took = now - self._sending.pop(entries[0].number, now)
         # The least of late, so that a moment without the interpreter does not count.
         self._quickest = min(took, 1.5 * self._quickest + SLOW / 4)
         outcome = _outcome(answer)
         # What has come while a message was on its way is left to become a larger one.
-        full = outcome is Outcome.TRANSIENT or self._thorough
+        full = self._thorough or outcome is Outcome.TRANSIENT
         self._enough = 1 if full else self._config.flush_at
-        if outcome is not Outcome.TRANSIENT:
-            return self._answered(entries, probe, answer, outcome, now)
-        return self._failed(entries, probe, answer, now)
+        if outcome is Outcome.TRANSIENT:
+            return self._failed(entries, probe, answer, now)
+        return self._answered(entries, probe, answer, outcome, now)
 
     def _answered(
         self, entries: Sequence[Entry], probe: int, answer: Answer, outcome: Outcome, now: float
-    ) -> list[Action]:
+    ) -> Sequence[Action]:
         """Settle events that were taken or refused: either way somebody is there."""
         self._answers += 1
-        actions = self._recovered(probe, now)
+        actions: Sequence[Action] = self._recovered(probe, now) if self._gate.failures else ()
         # Without those that were given up at a deadline meanwhile, and counted there.
-        held = [entry for entry in entries if self._forgotten(entry, answer, outcome)]
-        if self._is_roomy():
+        if outcome is Outcome.DELIVERED:
+            self.delivered += sum(map(self._outbox.settle, entries))
+        else:
+            refused = [entry for entry in entries if self._refused(entry, answer)]
+            self.lost += len(refused)
+            reports = (partial(self._report_refusal, entry, answer) for entry in refused)
+            actions = [*actions, *reports]
+        if self._wait_for_room and self._is_roomy():
             self._room.notify_all()
         if not len(self._outbox):
             self._cond.notify_all()
-        if outcome is Outcome.DELIVERED:
-            self.delivered += len(held)
-            return actions
-        self.lost += len(held)
-        return [*actions, *(partial(self._report_refusal, entry, answer) for entry in held)]
+        return actions
 
-    def _forgotten(self, entry: Entry, answer: Answer, outcome: Outcome) -> bool:
-        """Have the outbox forget an event; False if it was given up meanwhile."""
-        if outcome is Outcome.DELIVERED:
-            return self._outbox.settle(entry)
+    def _refused(self, entry: Entry, answer: Answer) -> bool:
+        """Have the outbox forget an event for good; False if it was given up meanwhile."""
         status = answer.status if isinstance(answer, Reply) else None
         return self._outbox.refuse(entry, status, self._told(answer))
 
     def _recovered(self, probe: int, now: float) -> list[Action]:
-        if not self._gate.failures:
-            return []
         self._gate.succeeded(probe=probe, now=now)
         self._fruitless = False
         self._tries = 0

@@ -52,11 +52,13 @@ class Sender:
         self._most = config.concurrency if self._outlet.batch is ONE else 1
         self._dispatcher = Dispatcher(config, outbox, hooks, self._clock, self._outlet.batch)
         self._threads: set[threading.Thread] = set()
+        self._spares: set[threading.Thread] = set()  # those among them that stand by
         # Re-entrant: a finalizer that tracks may run while this very thread holds them.
         self._starting = threading.RLock()  # held while threads are counted and one is added
         self._ending = threading.RLock()  # held for a moment; no other is taken meanwhile
         self._telling: Counter[int] = Counter()  # threads that say what they have given up
         self._told = threading.Condition(self._ending)
+        self._is_untended = False  # whether the outbox has no need of being tended
         self._evicted: deque[Entry] = deque()  # what made room, and nobody could be told yet
         self._lost_before: int | None = None  # when the client was closed
         self._finishing = 0  # threads that deliver before the exit
@@ -288,7 +290,7 @@ class Sender:
         is_over = partial(self._dispatcher.pass_is_over, number)
         with self._hurried_transport(deadline):
             self._outbox.tend()
-            while lease := self._dispatcher.next(is_over, joining=False, deadline=deadline):
+            while lease := self._dispatcher.next(is_over, deadline=deadline):
                 self._send(lease)
                 self._outbox.tend()
         return is_over()
@@ -353,7 +355,12 @@ class Sender:
             return len(self._threads) >= most or self._start_thread()
 
     def _start_thread(self) -> bool:
-        thread = threading.Thread(target=self._run, name="datalyr-sender", daemon=True)
+        spare = bool(self._threads)
+        thread = threading.Thread(
+            target=self._run, args=(spare,), name="datalyr-sender", daemon=True
+        )
+        if spare:
+            self._spares.add(thread)
         self._threads.add(thread)
         started = False
         try:
@@ -365,18 +372,23 @@ class Sender:
             # Also when a signal's handler raises here. Should it run all the same, it ends.
             if not started:
                 self._threads.discard(thread)
+                self._spares.discard(thread)
         return started
 
-    def _run(self) -> None:
-        """Send until there is no more need of this thread."""
+    def _run(self, spare: bool) -> None:
+        """Send until there is no more need of this thread.
+
+        Args:
+            spare: Whether others send, and it is there in case that they are slow.
+        """
         uwsgi_signals.leave_to_main_thread()
-        joining = True
         try:
-            while lease := self._next(joining):
-                if self._dispatcher.crowded(len(self._threads)):
-                    self._add_thread(most=self._most)
-                self._send(lease)
-                joining = False
+            lease = self._stand_by() if spare else self._next()
+            while lease:
+                while lease:
+                    self._call_for_help()
+                    lease = self._send(lease, follow=self._is_untended)
+                lease = self._next()
         finally:
             self._threads.discard(threading.current_thread())
             if self._stopping:  # what came back since was set aside for a pass that never comes
@@ -388,14 +400,35 @@ class Sender:
                 self._outbox.abandon()  # nothing of its own is left
                 self._close_transport()
 
-    def _next(self, joining: bool) -> Lease | None:
+    def _call_for_help(self) -> None:
+        """Have one more thread stand by while events wait and each one is busy."""
+        threads = len(self._threads)
+        if threads < self._most and self._dispatcher.crowded(threads):
+            self._add_thread(most=self._most)
+
+    def _stand_by(self) -> Lease | None:
+        """Wait until this thread helps others; then it is one of them."""
+        thread = threading.current_thread()
+
+        def is_over() -> bool:  # also when it has been left alone by those that it is to help
+            return self._is_ended() or len(self._threads) <= len(self._spares)
+
+        try:
+            lease = self._dispatcher.stand_by(is_over)
+        finally:
+            self._spares.discard(thread)
+        return lease or self._next()
+
+    def _next(self) -> Lease | None:
         """Wait for events to send, and tend outbox and outlet meanwhile; None to end."""
         rest = self._outlet.rest
         while True:
-            pauses = [self._tended(), REST if rest else None]
-            pause = min((each for each in pauses if each is not None), default=None)
+            pause = self._tended()
+            self._is_untended = pause is None
+            if rest:
+                pause = REST if pause is None else min(pause, REST)
             till = None if pause is None else self._clock.now() + pause
-            lease = self._dispatcher.next(self._superfluous, joining=joining, deadline=till)
+            lease = self._dispatcher.next(self._superfluous, deadline=till)
             if lease or threading.current_thread() not in self._threads:
                 return lease
             if rest is not None:
@@ -417,13 +450,16 @@ class Sender:
         knows that it is the last, and stays: somebody has to send the next event.
         """
         thread = threading.current_thread()
-        over = self._stopping or (self._retired and not len(self._outbox))
-        free = len(self._threads) - self._dispatcher.busy
-        if over or (free > 1 and not self._dispatcher.running):
+        free = len(self._threads) - len(self._spares) - self._dispatcher.busy
+        if self._is_ended() or (free > 1 and not self._dispatcher.running):
             self._threads.discard(thread)
         return thread not in self._threads
 
-    def _send(self, lease: Lease) -> None:
+    def _is_ended(self) -> bool:
+        return self._stopping or (self._retired and not len(self._outbox))
+
+    def _send(self, lease: Lease, *, follow: bool = False) -> Lease | None:
+        """Send some events; return the next if they are to follow and can at once."""
         bodies = [entry.body for entry in lease[0]]
         try:
             answer: Any = self._outlet.send(bodies)
@@ -438,4 +474,5 @@ class Sender:
         if self._config.debug:
             told = b"\n".join(bodies)
             logger.debug("%s", self._config.without_key(f"sent {told!r}: {answer!r}"))
-        self._dispatcher.conclude(lease, answer)
+        follow = follow and not (self._evicted or self._stopping)
+        return self._dispatcher.conclude(lease, answer, follow=follow)
