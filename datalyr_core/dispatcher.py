@@ -40,6 +40,7 @@ MAX_FAILED_FLUSHES = 10
 SLOW = 0.003  # seconds
 JOIN_AFTER = 0.01  # seconds after which a send that is under way counts as slow
 WATCH = 0.05  # seconds between two looks of a thread that stands by while nothing is sent
+NAP = 0.05  # seconds that a thread which would rest lets events come, where many do
 STAND_BY = 1.0  # seconds that it does so after the last pass has begun
 
 Action = Callable[[], Any]
@@ -103,10 +104,13 @@ class Dispatcher:
         self._thorough = True  # whether it goes on until nothing is left
         self._enough = 1  # how many have to wait for it to go on
         self._begun = self._ended = self._wanted = 0  # passes
+        self._ended_at = float("-inf")  # when the last pass did
         self._due_at = self._clock.now() + config.flush_interval
         self._aside: list[Entry] = []  # used up their retries in this pass
         self._delayed: dict[int, float] = {}  # until when entries wait for their next try
         self._resting = 0  # threads that wait for something to come
+        self._brisk = False  # whether the last pass soon followed the one before
+        self._napping = False  # whether a thread looks again in a moment, without being told
         self._woken = False  # whether one of them was told, and has not looked yet
         self._fruitless = False  # whether the last thing that happened was that
         self._tries = 0  # that failed in a row in this pass, since it began or one was set aside
@@ -238,7 +242,11 @@ class Dispatcher:
         A thread that rests has looked once more after it said so: what came before is seen. One
         that was told looks as soon as it can, and is not told for each event until then.
         """
-        return self._resting > 0 and not self._woken and not self._gate.failures
+        # One that naps is told when much has come: nothing is to make room for what comes next.
+        listens = self._resting > 0 or (
+            self._napping and self._outbox.waiting >= self._outbox.limit // 2
+        )
+        return listens and not self._woken and not self._gate.failures
 
     @property
     def is_locked_here(self) -> bool:
@@ -278,6 +286,9 @@ class Dispatcher:
                 rests = pause is None or pause > JOIN_AFTER
                 if self._woken:  # a finalizer of this very thread has told it meanwhile
                     continue
+                if self._brisk and not self.running and not resting:
+                    self._nap(pause)
+                    continue
                 if resting or not rests:
                     self._clock.wait(self._cond, pause)
                 # A thread that begins to rest says so, and looks once more before it does.
@@ -285,6 +296,14 @@ class Dispatcher:
                 resting = rests
             self._resting -= resting
             return lease
+
+    def _nap(self, pause: float | None) -> None:
+        """Let events come for a moment: to wake a thread costs more than to send an event."""
+        self._brisk, self._napping = False, True
+        try:
+            self._clock.wait(self._cond, NAP if pause is None else min(pause, NAP))
+        finally:
+            self._napping = False
 
     def stand_by(self, done: Callable[[], bool]) -> Lease | None:
         """Watch those that send, for events to help them with.
@@ -314,6 +333,7 @@ class Dispatcher:
     def _try(self, now: float) -> Lease | None:
         """Begin a pass if one is due, and hand out what can go."""
         if not self.running and self._due(now):
+            self._brisk = now - self._ended_at < 1.2 * NAP  # it woke up in between, or just napped
             # Somebody waits for all of it; or there is nothing to gain by waiting for more.
             self._thorough = self._wanted > self._begun or self._batch is ONE
             self._enough = 1
@@ -405,7 +425,7 @@ class Dispatcher:
         self._aside.clear()
         self.running = self._fruitless = False
         self._tries = 0
-        self._ended = self._begun
+        self._ended, self._ended_at = self._begun, now
         self._due_at = now + self._config.flush_interval
         self._cond.notify_all()
 

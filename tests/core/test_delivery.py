@@ -277,6 +277,103 @@ def test_of_two_threads_that_could_both_end_one_stays(make_client: MakeClient) -
     sender._threads.clear()
 
 
+class Quick:
+    """Take what it is given at once, and remember in which threads."""
+
+    def __init__(self) -> None:
+        self.threads: set[threading.Thread] = set()
+
+    def send(self, body: bytes) -> Reply:
+        self.threads.add(threading.current_thread())
+        return Reply(200)
+
+
+def test_where_all_is_quick_one_thread_sends_and_one_stands_by(
+    make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To start a thread in each pass costs more than to send what is in it."""
+    quick = Quick()
+    client = make_client(transport=quick, concurrency=10)
+    # A moment without the interpreter is one without an answer, to whoever looks at the clock.
+    monkeypatch.setattr(client._sender._dispatcher, "_slow", lambda now: False)
+    seen: set[threading.Thread] = set()
+    for _ in range(10):
+        track(client, 40)
+        seen.update(sender_threads())
+        assert client.flush()
+    assert len(seen) == 2
+    assert len(quick.threads) == 1
+    assert eventually(lambda: len(sender_threads()) == 1)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_the_thread_that_stands_by_takes_the_place_of_one_that_is_made_to_end(
+    make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Ending(Quick):
+        def send(self, body: bytes) -> Reply:
+            super().send(body)
+            if len(sender_threads()) == 2 and len(self.threads) == 1:
+                raise SystemExit  # as a server does that ends threads
+            return Reply(200)
+
+    ending = Ending()
+    client = make_client(transport=ending, concurrency=2, flush_interval=3600)
+    monkeypatch.setattr(client._sender._dispatcher, "_slow", lambda now: False)
+    track(client, 40)
+    assert eventually(lambda: len(ending.threads) == 2)
+    assert client.flush(timeout=20)
+    assert client.stats.delivered == 40
+
+
+def napping(client: Datalyr, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the thread of a client let events come for as long as it may."""
+    monkeypatch.setattr("datalyr_core.dispatcher.NAP", 3600)
+    for delivered in (1, 2):  # the second soon after the first
+        client.track("u", "E")
+        assert eventually(lambda delivered=delivered: client.stats.delivered == delivered)
+    assert eventually(lambda: client._sender._dispatcher._napping)
+
+
+def test_where_events_come_soon_after_each_other_the_thread_is_not_told_of_each(
+    make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = make_client(transport=Quick(), flush_at=1, flush_interval=3000, concurrency=1)
+    napping(client, monkeypatch)
+    track(client, 10)
+    assert not eventually(lambda: client.stats.delivered > 2, 0.1)
+    assert client.flush(timeout=20)  # who waits for it does not wait longer
+    assert client.stats.delivered == 12
+
+
+@pytest.mark.parametrize("end", ["close", "hurry"])
+def test_the_end_wakes_a_thread_that_lets_events_come(
+    end: str, make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = make_client(transport=Quick(), flush_at=1, flush_interval=3000, concurrency=1)
+    napping(client, monkeypatch)
+    track(client, 10)
+    if end == "close":
+        assert client.close(timeout=20)
+    else:
+        client._sender.hurry()  # as for a SIGTERM that is held back
+    assert eventually(lambda: client.stats.delivered == 12)
+
+
+def test_it_is_told_before_there_is_no_more_room(
+    make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = make_client(
+        transport=Quick(), flush_at=1, flush_interval=3000, concurrency=1, max_queue_size=100
+    )
+    napping(client, monkeypatch)
+    track(client, 49)
+    assert not eventually(lambda: client.stats.delivered > 2, 0.1)
+    track(client, 1)
+    assert eventually(lambda: client.stats.delivered == 52)
+    assert not client.stats.dropped
+
+
 # What the application sees and says
 
 
