@@ -8,6 +8,7 @@ import sys
 import threading
 import weakref
 from collections import UserDict
+from collections.abc import Collection
 from operator import attrgetter
 from typing import Any
 
@@ -15,6 +16,7 @@ import httpx
 import pytest
 
 from datalyr_core import Datalyr, Event, Reply
+from datalyr_core.outbox.memory import MemoryOutbox
 from datalyr_core.testing import recording_client
 from tests.conftest import MakeClient
 from tests.support.engines import both_engines
@@ -230,6 +232,22 @@ def test_an_event_that_comes_while_a_pass_ends_is_noticed(
     dispatcher._end_pass = end_pass  # type: ignore[method-assign]  # put in between
     client.track("u", "first")
     assert eventually(lambda: ingest.names == ["first", "late"])
+
+
+class LateOutbox(MemoryOutbox):
+    """An outbox that an event comes into when a thread has just looked for one."""
+
+    def lease(self, *, patient: bool, unless: Collection[int] = ()) -> None:
+        self.__class__ = MemoryOutbox  # type: ignore[assignment]  # once
+
+
+def test_what_comes_just_when_a_thread_has_looked_is_not_slept_over(
+    make_client: MakeClient, ingest: IngestServer
+) -> None:
+    client = make_client(flush_at=1, flush_interval=3600, concurrency=1)
+    client._outbox.__class__ = LateOutbox
+    client.track("u", "late")
+    assert eventually(lambda: ingest.names == ["late"])
 
 
 def test_a_quick_ingest_is_served_on_one_connection() -> None:
