@@ -10,11 +10,11 @@ import ssl
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from functools import cache, partial
 from importlib.util import find_spec
-from typing import Any, NamedTuple, NoReturn, Protocol
+from typing import Any, NoReturn, Protocol
 from urllib.request import getproxies, proxy_bypass
 
 import httpcore
@@ -23,6 +23,15 @@ import httpx
 from datalyr_core import guard
 from datalyr_core.config import Config
 from datalyr_core.delivery.base import Reply, stale_until
+from datalyr_core.delivery.connection import (
+    BODY_TIME,
+    KEEP_ALIVE,
+    Connection,
+    H11Reader,
+    Reader,
+    Request,
+    beginning,
+)
 from datalyr_core.delivery.network import TimedBackend, give_up_at
 from datalyr_core.errors import SendRefused, TransportError
 from datalyr_core.event import LIBRARY
@@ -32,10 +41,6 @@ from datalyr_core.version import __version__
 from datalyr_core.warn_once import warn_once
 
 logger = logging.getLogger("datalyr")
-
-MAX_REPLY = 65_536  # bytes of a reply that are read; nobody needs more to understand it
-BODY_TIME = 1.0  # seconds for it, once the status is there: that is what counts
-KEEP_ALIVE = 30.0  # seconds that an idle connection is kept: less than common servers keep it
 
 # What using a connection raises that the server has closed meanwhile. By name: httpcore,
 # httpx and their successors have a class each.
@@ -180,81 +185,6 @@ def _fail(error: Exception) -> NoReturn:
     raise TransportError(f"{type(error).__name__}: {error}"[:500]) from error
 
 
-class Request(NamedTuple):
-    """Hold what all requests of a client have in common.
-
-    Attributes:
-        url: Where they go.
-        headers: All headers but the length of the body.
-        written: Their beginning as it goes over a connection, up to that length; empty where
-            they go to a proxy that passes each of them on, which wants them in another way.
-    """
-
-    url: httpcore.URL
-    headers: Sequence[tuple[bytes, bytes]]
-    written: bytes
-
-    def with_body(self, body: bytes) -> httpcore.Request:
-        """Return a request as httpcore takes it."""
-        length = b"Content-Length", b"%d" % len(body)
-        return httpcore.Request(b"POST", self.url, headers=[*self.headers, length], content=body)
-
-    def written_with(self, body: bytes) -> bytes:
-        """Return a request as it goes over a connection."""
-        return b"%b%d\r\n\r\n%b" % (self.written, len(body), body)
-
-
-class Connection:
-    """A connection to the ingest, which httpcore makes with the first request.
-
-    Attributes:
-        used: When it was used last, on the monotonic clock.
-    """
-
-    def __init__(self, made: httpcore.ConnectionInterface, request: Request) -> None:
-        """Begin with a connection that is not made yet."""
-        self.used = 0.0
-        self._made = made
-        self._request = request
-
-    def post(self, body: bytes, end: float) -> Reply:
-        """Post one body.
-
-        Args:
-            body: The body.
-            end: When the answer must be there, on the monotonic clock.
-
-        Raises:
-            Exception: There was no answer, not even its headers.
-        """
-        response = self._made.handle_request(self._request.with_body(body))
-        try:
-            self._answered(response)
-            headers = {
-                name.decode("latin-1"): value.decode("latin-1") for name, value in response.headers
-            }
-            end = min(end, time.monotonic() + BODY_TIME)
-            give_up_at.set(end)
-            return Reply(response.status, headers, beginning(response.iter_stream(), end))
-        finally:
-            response.close()
-
-    def _answered(self, response: httpcore.Response) -> None:
-        """Hear of an answer of httpcore's."""
-
-    def is_idle(self) -> bool:
-        """Tell whether the last answer came as a whole, so that another request may follow."""
-        return self._made.is_idle()
-
-    def has_expired(self) -> bool:
-        """Tell whether the server has closed it meanwhile."""
-        return self._made.has_expired()
-
-    def close(self) -> None:
-        """Close it."""
-        self._made.close()
-
-
 class Pool:
     """Post through httpcore, the engine of httpx, on connections that are kept here.
 
@@ -264,7 +194,7 @@ class Pool:
     queues of requests, takes as long as all the rest of a request.
     """
 
-    connection = Connection
+    reader: type[Reader] = H11Reader
 
     def __init__(self, url: httpx.URL, headers: dict[str, str], config: Config) -> None:
         """Read the environment: what is wrong there is to be known now."""
@@ -312,7 +242,7 @@ class Pool:
         with suppress(IndexError):
             while True:
                 connection = self._idle.pop()
-                if not connection.has_expired():
+                if not connection.has_expired:
                     return connection
                 connection.close()
         return None
@@ -320,7 +250,7 @@ class Pool:
     def _keep(self, connection: Connection) -> None:
         """Keep a connection if it can be used again, and close those that nobody uses."""
         connection.used = now = time.monotonic()
-        if connection.is_idle() and len(self._idle) < self._most:
+        if connection.is_idle and len(self._idle) < self._most:
             self._idle.append(connection)
         else:
             connection.close()
@@ -330,7 +260,7 @@ class Pool:
 
     def _new(self) -> Connection:
         made = self._pool().create_connection(self._request.url.origin)
-        return self.connection(made, self._request)
+        return Connection(made, self._request, self.reader())
 
     def _pool(self) -> httpcore.ConnectionPool:
         """Return what makes connections: it knows proxies."""
@@ -420,25 +350,6 @@ def tls_settings(kind: type[ssl.SSLContext]) -> ssl.SSLContext:
             settings of before a request would hold up all greenlets.
     """
     return httpx.create_ssl_context()
-
-
-def beginning(content: Iterable[bytes], end: float) -> str:
-    """Read the beginning of a reply's body, within some time.
-
-    A body that breaks off takes nothing away from the status, which has been said by then:
-    an event that the ingest took is not sent again.
-
-    Args:
-        content: The parts of the body.
-        end: When to stop, on the monotonic clock.
-    """
-    read = bytearray()
-    with suppress(Exception):  # httpcore's, httpx's or those of its successors
-        for chunk in content:
-            read += chunk
-            if len(read) >= MAX_REPLY or time.monotonic() >= end:
-                break
-    return bytes(read[:MAX_REPLY]).decode("utf-8", "replace")
 
 
 def _request(url: httpx.URL, headers: dict[str, str], *, is_passed_on: bool) -> Request:

@@ -18,6 +18,7 @@ from datalyr_core.per_thread import PerThread
 
 T = TypeVar("T")
 
+AT_ONCE = 65_536  # bytes that are read at once
 AWAKE = 0.5  # seconds for threads to notice the end of their connections
 _CLOSED = "the client is closed"
 
@@ -25,9 +26,14 @@ _CLOSED = "the client is closed"
 give_up_at: PerThread[float] = PerThread()
 
 
+def _until(end: float) -> float:
+    """Return the seconds that are left, for a time-out, of which none may be 0."""
+    return max(end - time.monotonic(), 0.001)
+
+
 def _left(timeout: float | None) -> float:
     """Return the seconds that this thread's request has left, at most some time-out."""
-    left = max((give_up_at.get() or 0.0) - time.monotonic(), 0.001)
+    left = _until(give_up_at.get() or 0.0)
     return left if timeout is None else min(left, timeout)
 
 
@@ -44,7 +50,7 @@ class TimedBackend(httpcore.NetworkBackend):
         self._worked: int | None = None  # the address family of the last connection
         self._closed = False
         # Weakly: httpcore drops some that fail, without closing them.
-        self._open: WeakSet[_TimedStream] = WeakSet()
+        self._open: WeakSet[TimedStream] = WeakSet()
 
     def close(self) -> None:
         """Close every connection, also one that is being made: httpcore's pool forgets those.
@@ -52,7 +58,7 @@ class TimedBackend(httpcore.NetworkBackend):
         Nothing is connected after that.
         """
         self._closed = True
-        found: list[_TimedStream] = []
+        found: list[TimedStream] = []
         while self._open:
             with suppress(RuntimeError, KeyError):  # others come or go this very moment
                 found.append(self._open.pop())
@@ -83,9 +89,9 @@ class TimedBackend(httpcore.NetworkBackend):
                     raise
             else:
                 self._worked = family
-                return self.watched(_TimedStream(stream, self))
+                return self.watched(TimedStream(stream, self))
 
-    def watched(self, stream: _TimedStream) -> _TimedStream:
+    def watched(self, stream: TimedStream) -> TimedStream:
         """Keep a connection in mind, for `close` to find it, unless it comes too late.
 
         Raises:
@@ -113,11 +119,21 @@ class TimedBackend(httpcore.NetworkBackend):
         return [each for each in turns if each is not None]
 
 
-class _TimedStream(httpcore.NetworkStream):
+class TimedStream(httpcore.NetworkStream):
     """Give each step on a connection the time that its request has left."""
 
-    def __init__(self, real: httpcore.NetworkStream, backend: TimedBackend) -> None:
+    def __init__(
+        self, real: httpcore.NetworkStream, backend: TimedBackend, *, is_nested: bool = False
+    ) -> None:
+        """Stand before an ordinary stream.
+
+        Args:
+            real: That one.
+            backend: Who is to know of it.
+            is_nested: Whether it is TLS within TLS, which the socket knows nothing of.
+        """
         self._real = real
+        self._socket: Any = None if is_nested else real.get_extra_info("socket")
         self._backend = backend
         self._at_work = threading.Lock()
         self._closed = False
@@ -128,18 +144,55 @@ class _TimedStream(httpcore.NetworkStream):
         self._unsent = b""
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._step(self._talk, max_bytes, timeout)
+        """Send what was written, and return what comes; for httpcore."""
+        unsent, self._unsent = self._unsent, b""
+        return self.exchange(unsent, give_up_at.get() or 0.0)
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         """Send it together with what follows, by the next `read`: head and body are one packet."""
         self._unsent += buffer
 
-    def _talk(self, max_bytes: int, timeout: float | None) -> bytes:
-        unsent, self._unsent = self._unsent, b""
+    def exchange(self, data: bytes, end: float) -> bytes:
+        """Send something, if there is anything, and return what comes.
+
+        Args:
+            data: What to send.
+            end: When to give up, on the monotonic clock.
+
+        Returns:
+            What has come; nothing once the server has closed.
+
+        Raises:
+            httpcore.TimeoutException: Nothing came in time.
+            httpcore.NetworkError: The connection broke off.
+        """
+        return self._step(self._talk if self._socket is None else self._talk_plainly, data, end)
+
+    def _talk(self, data: bytes, end: float) -> bytes:
         # A server may answer and close before it has read everything; httpcore, too, goes on.
         with suppress(httpcore.WriteError):
-            self._real.write(unsent, _left(timeout))
-        return self._real.read(max_bytes, _left(timeout))
+            self._real.write(data, _until(end))
+        return self._real.read(AT_ONCE, _until(end))
+
+    def _talk_plainly(self, data: bytes, end: float) -> bytes:
+        """Do the same on the socket itself: nearly every event comes through here."""
+        connection = self._socket
+        try:
+            if data:
+                connection.settimeout(_until(end))
+                connection.sendall(data)
+        except TimeoutError as error:
+            raise httpcore.WriteTimeout(error) from error
+        except OSError:
+            pass  # as above
+        try:
+            connection.settimeout(_until(end))
+            received: bytes = connection.recv(AT_ONCE)
+            return received
+        except TimeoutError as error:
+            raise httpcore.ReadTimeout(error) from error
+        except OSError as error:
+            raise httpcore.ReadError(error) from error
 
     def close(self) -> None:
         """Close the connection, once no other thread is at work on it.
@@ -197,9 +250,11 @@ class _TimedStream(httpcore.NetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,
     ) -> httpcore.NetworkStream:
+        """Speak TLS from here on; for httpcore."""
+        is_nested = isinstance(self._real.get_extra_info("socket"), ssl.SSLSocket)
         with self._within_reach():
             real = self._step(self._real.start_tls, ssl_context, server_hostname, _left(timeout))
-        return self._backend.watched(_TimedStream(real, self._backend))
+        return self._backend.watched(TimedStream(real, self._backend, is_nested=is_nested))
 
     @contextmanager
     def _within_reach(self) -> Iterator[None]:
@@ -220,4 +275,5 @@ class _TimedStream(httpcore.NetworkStream):
                     twin.close()
 
     def get_extra_info(self, info: str) -> Any:
+        """Tell something of the connection, as httpcore's streams do."""
         return self._real.get_extra_info(info)

@@ -104,13 +104,13 @@ def test_from_the_second_on_answers_are_read_by_llhttp(
     ingest: IngestServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     heads: list[int] = []
-    complete = fast.Connection.on_headers_complete
+    complete = fast.LlhttpReader.on_headers_complete
 
-    def noted(connection: fast.Connection) -> None:
+    def noted(reader: fast.LlhttpReader) -> None:
         heads.append(1)
-        complete(connection)
+        complete(reader)
 
-    monkeypatch.setattr(fast.Connection, "on_headers_complete", noted)
+    monkeypatch.setattr(fast.LlhttpReader, "on_headers_complete", noted)
     with transport(ingest.url) as made:
         for _ in range(3):
             assert made.send(BODY).status == 200
@@ -201,9 +201,10 @@ def test_what_breaks_off_before_its_body_is_no_answer(answer: bytes, ingest: Ing
             assert [each.raw for each in ingest.requests[before:]] == [BODY, BODY]
 
 
-def test_an_answer_to_no_request_is_the_answer_to_none(ingest: IngestServer) -> None:
+@pytest.mark.parametrize("name", ["httpx", "fast"])
+def test_an_answer_to_no_request_is_the_answer_to_none(name: str, ingest: IngestServer) -> None:
     surplus = b"HTTP/1.1 500 Later\r\nX-Surplus: a\r\nContent-Length: 1\r\n\r\nb"
-    with connected(ingest) as made:
+    with connected(ingest, transport=name) as made:
         ingest.script.append(Answer(raw=OK.encoded() + surplus, stays=True))
         assert made.send(BODY) == Reply(200, {"Content-Length": "16"}, '{"success":true}')
         ingest.script.append(Answer(202))
@@ -252,10 +253,11 @@ def test_a_head_without_an_end_is_no_answer(ingest: IngestServer) -> None:
         assert time.monotonic() - begun < 2
 
 
-@pytest.mark.parametrize("drips", [False, True])
+@pytest.mark.parametrize("pace", [0, 0.2, 0.00005])
+@pytest.mark.parametrize("name", ["httpx", "fast"])
 @pytest.mark.parametrize(("time_left", "most"), [(30, 2.5), (0.5, 0.9)])
 def test_a_body_that_does_not_come_is_waited_for_a_second(
-    drips: bool, time_left: float, most: float
+    name: str, pace: float, time_left: float, most: float
 ) -> None:
     """And the status counts."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -266,19 +268,19 @@ def test_a_body_that_does_not_come_is_waited_for_a_second(
                 connection.recv(65_536)
                 connection.sendall(OK.encoded())
                 connection.recv(65_536)
-                connection.sendall(b"HTTP/1.1 202 Accepted\r\nContent-Length: 100\r\n\r\n")
-                connection.settimeout(0.2)
-                while True:
-                    with suppress(TimeoutError):
-                        if not connection.recv(65_536):
-                            break
-                    if drips:
-                        connection.sendall(b".")
+                connection.sendall(b"HTTP/1.1 202 Accepted\r\nContent-Length: 60000\r\n\r\n")
+                begun = time.monotonic()
+                for number in range(60_000 if pace else 0):
+                    connection.sendall(b".")
+                    while time.monotonic() < begun + number * pace:
+                        if pace > 0.1:
+                            time.sleep(0.01)
+                connection.recv(65_536)  # until it is closed
 
         thread = threading.Thread(target=answer)
         thread.start()
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
-        with transport(url, timeout=30) as made:
+        with transport(url, name, timeout=30) as made:
             made.send(BODY)
             begun = time.monotonic()
             made.deadline = begun + time_left
@@ -415,7 +417,8 @@ def test_a_connection_that_was_closed_while_idle_delays_nothing(ingest: IngestSe
             ingest.close_idle()
             assert isinstance(made._engine, FastEngine)
             [connection] = made._engine._idle
-            assert eventually(connection.has_expired)  # nothing is sent on it in vain
+            # Nothing is sent on it in vain.
+            assert eventually(lambda kept=connection: kept.has_expired)
 
 
 def test_a_connection_is_kept_for_half_a_minute(ingest: IngestServer) -> None:

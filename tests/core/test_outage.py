@@ -17,7 +17,7 @@ import httpx
 import pytest
 
 from datalyr_core import Datalyr, Event, Reply, TransportError
-from datalyr_core.delivery import http
+from datalyr_core.delivery import connection, http
 from tests.conftest import MakeClient
 from tests.faults.site import DrippingBody, FaultyIngest
 from tests.support.engines import both_engines
@@ -575,6 +575,7 @@ def test_a_connection_that_was_idle_for_too_long_is_not_used_again(
 ) -> None:
     """The server may be about to close it."""
     monkeypatch.setattr(http, "KEEP_ALIVE", 0.0)
+    monkeypatch.setattr(connection, "KEEP_ALIVE", 0.0)
     client = make_client(concurrency=1)
     for _ in range(3):
         track(client, 1)

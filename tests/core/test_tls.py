@@ -16,8 +16,8 @@ from datalyr_core import Datalyr, Event
 from datalyr_core.delivery import http
 from tests.conftest import MakeClient
 from tests.support.engines import both_engines
-from tests.support.ingest import Answer, IngestServer
-from tests.support.proxy import TunnelProxy
+from tests.support.ingest import SILENCE, Answer, IngestServer
+from tests.support.proxy import SecureProxy, TunnelProxy
 
 trustme = pytest.importorskip("trustme")
 
@@ -110,6 +110,32 @@ def test_a_proxy_of_the_environment_is_used_and_sees_no_event(
         assert f"Basic {base64.b64encode(b'user:pass').decode()}" in tunnel
         assert "dk_test" not in tunnel
         assert ingest.requests[0].headers["host"] == NAME
+
+
+@both_engines
+def test_a_proxy_may_be_spoken_to_over_tls_itself(
+    authority: Any, make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    with (
+        ingest_of(authority.issue_cert(NAME)) as ingest,
+        SecureProxy(ingest.port, context) as proxy,
+    ):
+        monkeypatch.setenv("HTTPS_PROXY", f"https://127.0.0.1:{proxy.port}")
+        monkeypatch.setenv("DATALYR_LIVE", "1")
+        client = make_client(host=f"https://{NAME}/track", concurrency=1, timeout=1, retry_limit=0)
+        for _ in range(3):
+            client.track("u", "E")
+        assert client.flush()
+        assert ingest.names == ["E"] * 3
+        assert (len(proxy.requests), ingest.connections) == (1, 1)
+        ingest.script.append(SILENCE)
+        client.track("u", "E")
+        assert client.flush(timeout=5) is False  # the time-out holds there, too
+        assert len(ingest.requests) == 4
 
 
 def test_authorities_are_read_only_where_something_is_sent_over_tls(

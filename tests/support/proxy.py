@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import select
 import socket
+import ssl
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -55,6 +57,32 @@ class TunnelProxy:
         client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
         threading.Thread(target=_carry, args=(server, client), daemon=True).start()
         _carry(client, server)
+
+
+class SecureProxy(TunnelProxy):
+    """Speak TLS with the client, who then speaks it with the ingest through that."""
+
+    def __init__(self, port: int, context: ssl.SSLContext) -> None:
+        self._context = context
+        super().__init__(port)
+
+    def _tunnel(self, client: socket.socket) -> None:
+        with suppress(OSError), self._context.wrap_socket(client, server_side=True) as secured:
+            head = _read_head(secured) or b""
+            self.requests.append(head.decode())
+            secured.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            with socket.create_connection(("127.0.0.1", self._target)) as server:
+                # In one thread: two may not use a connection over TLS at once.
+                while True:
+                    ends = (
+                        [secured]
+                        if secured.pending()
+                        else select.select([secured, server], [], [])[0]
+                    )
+                    for end in ends:
+                        if not (chunk := end.recv(65_536)):
+                            return
+                        (server if end is secured else secured).sendall(chunk)
 
 
 class SocksProxy(TunnelProxy):
