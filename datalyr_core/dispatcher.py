@@ -189,6 +189,8 @@ class Dispatcher:
         Args:
             seconds: How long to wait at most; as long as it takes by default.
         """
+        if self._is_nearly_empty():
+            return
         with self._lock:
             if threading.get_ident() in self._reporting or len(self._outbox) < self._outbox.limit:
                 return  # a hook that waits would keep the thread that makes room
@@ -198,6 +200,11 @@ class Dispatcher:
                 self._room.wait_for(lambda: not self._open or self._is_roomy(), most)
             finally:
                 self._wait_for_room -= 1
+
+    def _is_nearly_empty(self) -> bool:
+        """Tell that there is room for sure; asked without the lock, for which others would wait."""
+        leased = len(self._aside) + self._config.concurrency * self._batch.events
+        return self._outbox.waiting + leased < self._outbox.limit
 
     def end_waits_for_room(self) -> None:
         """Let nobody wait for room any more."""

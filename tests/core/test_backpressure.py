@@ -278,3 +278,19 @@ def test_a_script_that_ends_within_its_block_delivers_everything(
     )
     assert (ended.code, ended.err) == (0, "")
     assert len(set(ingest.names)) == len(ingest.names) == 650
+
+
+def test_where_there_is_room_nobody_waits_for_those_who_send(client: Datalyr) -> None:
+    """Their lock is taken for every event that goes out."""
+    client.track("u", "First")
+    assert client.flush()
+    tracked: list[str | None] = []
+
+    def script() -> None:
+        with client.backpressure():
+            tracked.append(client.track("u", "E"))
+
+    with client._sender._dispatcher._lock, running(script) as thread:
+        thread.join(10)
+        assert len(tracked) == 1
+    assert client.flush()
