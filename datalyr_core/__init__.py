@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from datalyr_core.stats import Stats
     from datalyr_core.tracker import Tracker
 else:
-    # A plugin, or a module that asks for the current tracker, needs no client yet.
+    # A plugin, or a module that asks for the current tracker, needs no client yet. Annotations of
+    # public functions go through here, too, so that they can be read at any time.
     _HOMES = {
         "Config": "config",
         "ConfigurationError": "errors",
@@ -44,12 +45,16 @@ else:
 
     def __getattr__(name):
         """Import a name of this package when it is first asked for."""
-        home = _HOMES.get(name)
-        if home is None:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         from importlib import import_module
+        from importlib.util import find_spec
 
-        value = globals()[name] = getattr(import_module(f"{__name__}.{home}"), name)
+        if name in _HOMES:
+            value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+        elif not name.startswith("_") and find_spec(f"{__name__}.{name}"):
+            value = import_module(f"{__name__}.{name}")
+        else:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        globals()[name] = value
         return value
 
     def __dir__():

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from contextvars import ContextVar, Token
 from typing import TYPE_CHECKING
 
+import datalyr_core
+
 if TYPE_CHECKING:
     from datalyr_core.tracker import Tracker
 
@@ -50,7 +52,7 @@ class activate:  # noqa: N801 - it reads as a verb: with activate(tracker)
         leave(self._token)
 
 
-def current_tracker() -> Tracker | None:
+def current_tracker() -> datalyr_core.Tracker | None:
     """Return the tracker of the request that is being served here, or None outside one."""
     tracker = _current.get()
     if tracker is not None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from django.conf import settings
 from django.utils.module_loading import import_string
 
+import datalyr_core
 from datalyr_core.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ _FUNCTIONS = frozenset({"on_error", "on_drop", "before_send", "user_id", "exclud
 _clients: dict[str, Datalyr] = {}
 
 
-def get_client() -> Datalyr:
+def get_client() -> datalyr_core.Datalyr:
     """Return the process's client, which is made from `settings.DATALYR` when first asked for.
 
     Raises:
@@ -28,7 +29,7 @@ def get_client() -> Datalyr:
     """
     client = _clients.get(SETTING)
     if client is None:
-        from datalyr_core import Datalyr  # by now applications are loaded, in the main thread
+        from datalyr_core import Datalyr  # by now, as a rule, applications are loaded
 
         client = _clients.setdefault(SETTING, Datalyr(read_config()))
     return client

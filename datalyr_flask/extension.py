@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Unpack
 
 from flask import Flask, Request, Response
 
+import datalyr_core
 from datalyr_core.context import add_finder
 from datalyr_core.errors import ConfigurationError
 from datalyr_flask.request import (
@@ -21,8 +22,7 @@ from datalyr_flask.settings import make_client
 from datalyr_flask.templating import browser_sdk
 
 if TYPE_CHECKING:
-    from datalyr_core import Datalyr
-    from datalyr_core.option_types import AllOptions
+    import datalyr_core.option_types
 
 
 class FlaskDatalyr:
@@ -34,7 +34,10 @@ class FlaskDatalyr:
     """
 
     def __init__(
-        self, app: Flask | None = None, client: Datalyr | None = None, **options: Unpack[AllOptions]
+        self,
+        app: Flask | None = None,
+        client: datalyr_core.Datalyr | None = None,
+        **options: Unpack[datalyr_core.option_types.AllOptions],
     ) -> None:
         """Mount on an application, or on none yet.
 

@@ -9,12 +9,14 @@ import anyio
 from starlette.applications import Starlette
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+import datalyr_core
 from datalyr_core import lifecycle
 from datalyr_core.context import enter, leave
 from datalyr_core.errors import ConfigurationError
 from datalyr_starlette.web_request import SCOPE_KEY, StarletteRequest
 
 if TYPE_CHECKING:
+    import datalyr_core.option_types
     from datalyr_core import Datalyr, Tracker
     from datalyr_core.option_types import AllOptions
     from datalyr_core.response import Header
@@ -24,7 +26,10 @@ class DatalyrMiddleware:
     """Give each request and websocket its tracker, and deliver what waits at shutdown."""
 
     def __init__(
-        self, app: ASGIApp, client: Datalyr | None = None, **options: Unpack[AllOptions]
+        self,
+        app: ASGIApp,
+        client: datalyr_core.Datalyr | None = None,
+        **options: Unpack[datalyr_core.option_types.AllOptions],
     ) -> None:
         """Wrap an application.
 

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from starlette.requests import HTTPConnection, Request
 
+import datalyr_core
 from datalyr_starlette.web_request import SCOPE_KEY, StarletteRequest
 
-if TYPE_CHECKING:
-    from datalyr_core import Tracker
 
-
-def get_tracker(connection: HTTPConnection) -> Tracker:
+def get_tracker(connection: HTTPConnection) -> datalyr_core.Tracker:
     """Return the tracker of a request or a websocket.
 
     Raises:
@@ -20,7 +16,7 @@ def get_tracker(connection: HTTPConnection) -> Tracker:
     """
     scope = connection.scope
     try:
-        tracker: Tracker = scope[SCOPE_KEY]
+        tracker: datalyr_core.Tracker = scope[SCOPE_KEY]
     except KeyError:
         raise RuntimeError(
             "DatalyrMiddleware must be installed to access request.datalyr: "
@@ -36,7 +32,7 @@ class DatalyrRequest(Request):
     """Be a request whose `datalyr` type checkers know. For annotations; it adds nothing else."""
 
     @property
-    def datalyr(self) -> Tracker:
+    def datalyr(self) -> datalyr_core.Tracker:
         """Return this request's tracker."""
         return get_tracker(self)
 

@@ -222,3 +222,8 @@ def test_whatever_a_value_does_the_reason_is_that_it_cannot_be_read(args: Any) -
     with pytest.raises(Exception) as caught:  # noqa: PT011 - of any kind
         calls.track(*args)
     assert calls.reason(caught.value).startswith("an argument cannot be read (")
+
+
+def test_a_hook_that_changes_an_events_context_changes_no_other() -> None:
+    calls.track(event="E").context["library"] = "another"
+    assert calls.track(event="E").context["library"] == "datalyr-python"

@@ -100,6 +100,41 @@ from django.core.handlers import asgi, wsgi
     assert not {name for name in modules if name.startswith(("django.contrib.", "django.db."))}
 
 
+ANNOTATED = {
+    "datalyr_core": "current_tracker",
+    "datalyr_django": "get_client",
+    "datalyr_flask": "FlaskDatalyr.__init__, datalyr_flask.FlaskDatalyr.init_app",
+    "datalyr_starlette": (
+        "DatalyrMiddleware.__init__, datalyr_starlette.get_tracker, "
+        "datalyr_starlette.DatalyrRequest.datalyr.fget"
+    ),
+}
+
+
+@pytest.mark.parametrize("package", ANNOTATED)
+def test_annotations_can_be_read_before_anything_is_made(scripts: Scripts, package: str) -> None:
+    """Frameworks and containers of dependencies do so, FastAPI among them."""
+    if package != "datalyr_core":
+        pytest.importorskip(package.removeprefix("datalyr_"))
+    source = f"""
+import typing, {package}
+for each in ({package}.{ANNOTATED[package]},):
+    assert typing.get_type_hints(each)
+"""
+    ended = scripts.run(source)
+    assert (ended.code, ended.err) == (0, "")
+
+
+def test_modules_of_the_package_are_there_as_its_attributes(scripts: Scripts) -> None:
+    ended = scripts.run("""
+import datalyr_core
+assert datalyr_core.errors.ConfigurationError is datalyr_core.ConfigurationError
+for name in ("nothing", "_nothing", "__wrapped__"):
+    assert not hasattr(datalyr_core, name), name
+""")
+    assert (ended.code, ended.err) == (0, "")
+
+
 SENDING = """
 import sys, threading
 

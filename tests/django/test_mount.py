@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable
+from contextlib import suppress
 from types import ModuleType
 from typing import Any, get_type_hints
 
 import pytest
 from asgiref.sync import iscoroutinefunction
 from django.http import HttpRequest, HttpResponse
+from django.test import RequestFactory
 from django.urls import path
 from django.utils.decorators import sync_and_async_middleware
 
@@ -42,6 +45,28 @@ def by_request_and_by_context(request: Any) -> HttpResponse:
     request.datalyr.track("By request")
     tracker.track("By context")
     return HttpResponse("done")
+
+
+def test_nobody_is_current_once_a_view_was_made_to_end(rf: RequestFactory) -> None:
+    """The next request in that thread, or task, is another visitor's."""
+
+    def view(request: HttpRequest) -> HttpResponse:
+        assert current_tracker() is not None
+        raise SystemExit
+
+    async def async_view(request: HttpRequest) -> HttpResponse:
+        assert current_tracker() is not None
+        raise asyncio.CancelledError
+
+    async def serve() -> Tracker | None:
+        with suppress(asyncio.CancelledError):
+            await DatalyrMiddleware(async_view)(rf.get("/"))
+        return current_tracker()
+
+    with suppress(SystemExit):
+        DatalyrMiddleware(view)(rf.get("/"))
+    assert current_tracker() is None
+    assert asyncio.run(serve()) is None
 
 
 @pytest.mark.parametrize("chain", CHAINS)
