@@ -94,7 +94,7 @@ class Dispatcher:
         self._lock = threading.RLock()
         self._cond = Bell(self._lock)
         self._room = Bell(self._lock)  # of those who wait to put more in
-        self._wait_for_room = 0  # how many they are
+        self._waiting_for_room = 0  # how many they are
         self._unheard = threading.Condition(self._lock)  # of who stands by; it never rings
         self._open = True  # until the client is closed or the process ends
         self._gate = Gate()
@@ -109,6 +109,8 @@ class Dispatcher:
         self._aside: list[Entry] = []  # used up their retries in this pass
         self._delayed: dict[int, float] = {}  # until when entries wait for their next try
         self._resting = 0  # threads that wait for something to come
+        # For larger messages; not where one event is to go out at once, or each by itself.
+        self._may_nap = batch is not ONE and config.flush_at > 1
         self._brisk = False  # whether the last pass soon followed the one before
         self._napping = False  # whether a thread looks again in a moment, without being told
         self._woken = False  # whether one of them was told, and has not looked yet
@@ -195,11 +197,11 @@ class Dispatcher:
             if threading.get_ident() in self._reporting or len(self._outbox) < self._outbox.limit:
                 return  # a hook that waits would keep the thread that makes room
             most = None if seconds is None else min(seconds, threading.TIMEOUT_MAX)
-            self._wait_for_room += 1
+            self._waiting_for_room += 1
             try:
                 self._room.wait_for(lambda: not self._open or self._is_roomy(), most)
             finally:
-                self._wait_for_room -= 1
+                self._waiting_for_room -= 1
 
     def _is_nearly_empty(self) -> bool:
         """Tell that there is room for sure; asked without the lock, for which others would wait."""
@@ -249,9 +251,9 @@ class Dispatcher:
         A thread that rests has looked once more after it said so: what came before is seen. One
         that was told looks as soon as it can, and is not told for each event until then.
         """
-        # One that naps is told when much has come: nothing is to make room for what comes next.
+        # One that naps is told long before what has come has to make room for what comes next.
         listens = self._resting > 0 or (
-            self._napping and self._outbox.waiting >= self._outbox.limit // 2
+            self._napping and self._outbox.waiting >= self._outbox.limit // 10
         )
         return listens and not self._woken and not self._gate.failures
 
@@ -340,7 +342,8 @@ class Dispatcher:
     def _try(self, now: float) -> Lease | None:
         """Begin a pass if one is due, and hand out what can go."""
         if not self.running and self._due(now):
-            self._brisk = now - self._ended_at < 1.2 * NAP  # it woke up in between, or just napped
+            # That it begins as soon as this after the last one says that events come all the time.
+            self._brisk = self._may_nap and now - self._ended_at < 1.2 * NAP
             # Somebody waits for all of it; or there is nothing to gain by waiting for more.
             self._thorough = self._wanted > self._begun or self._batch is ONE
             self._enough = 1
@@ -493,7 +496,7 @@ class Dispatcher:
             self.lost += len(refused)
             reports = (partial(self._report_refusal, entry, answer) for entry in refused)
             actions = [*actions, *reports]
-        if self._wait_for_room and self._is_roomy():
+        if self._waiting_for_room and self._is_roomy():
             self._room.notify_all()
         if not len(self._outbox):
             self._cond.notify_all()

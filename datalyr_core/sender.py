@@ -474,5 +474,4 @@ class Sender:
         if self._config.debug:
             told = b"\n".join(bodies)
             logger.debug("%s", self._config.without_key(f"sent {told!r}: {answer!r}"))
-        follow = follow and not (self._evicted or self._stopping)
         return self._dispatcher.conclude(lease, answer, follow=follow)

@@ -83,6 +83,9 @@ class Reader:
         """
         raise NotImplementedError
 
+    def end(self) -> None:
+        """Let go of what it reads with."""
+
 
 class H11Reader(Reader):
     """Read answers by h11."""
@@ -126,6 +129,7 @@ class Connection:
 
     Attributes:
         used: When it was used last, on the monotonic clock.
+        was_answered: Whether anything has come since the last request went out.
     """
 
     def __init__(
@@ -133,6 +137,7 @@ class Connection:
     ) -> None:
         """Begin with a connection that is not made yet."""
         self.used = 0.0
+        self.was_answered = False
         self._made = made
         self._request = request
         self._reader = reader
@@ -178,17 +183,19 @@ class Connection:
     def _exchange(self, stream: TimedStream, request: bytes, end: float) -> None:
         """Send a request, and read the answer, or as much of it as anybody needs."""
         reader, size, has_head = self._reader, 0, False
+        self.was_answered = False
         data = stream.exchange(request, end)
         while data:
+            self.was_answered = True
             reader.feed(data)
+            size += len(data)
             if reader.is_whole or len(reader.body) >= MAX_REPLY:
                 return
             if reader.status and not has_head:
                 has_head = True
                 end = min(end, time.monotonic() + BODY_TIME)
-            size += len(data)
-            if not has_head and size > MAX_HEAD:
-                raise httpcore.RemoteProtocolError("the answer's head does not end")
+            if size > MAX_HEAD + MAX_REPLY:  # what llhttp passes over is bounded, too
+                raise httpcore.RemoteProtocolError("the answer does not end")
             if time.monotonic() >= end:  # it comes all the time, and does not end
                 raise httpcore.ReadTimeout("the answer did not come to its end in time")
             data = stream.exchange(b"", end)
@@ -214,6 +221,7 @@ class Connection:
     def close(self) -> None:
         """Close it."""
         self._made.close()
+        self._reader.end()
 
 
 def _text_of(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import httpcore
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
@@ -14,7 +16,7 @@ class LlhttpReader(Reader):
 
     def __init__(self) -> None:
         """Begin with no answer."""
-        self._llhttp = HttpResponseParser(self)
+        self._llhttp: Any = HttpResponseParser(self)
         # What h11 reads too. The strictness guards servers that share connections with others.
         self._llhttp.set_dangerous_leniencies(
             lenient_headers=True,
@@ -30,6 +32,10 @@ class LlhttpReader(Reader):
         except (HttpParserError, HttpParserUpgrade) as error:
             told = f"the answer is no HTTP/1.1 ({error})"
             raise httpcore.RemoteProtocolError(told) from error
+
+    def end(self) -> None:
+        """Let go of llhttp, which has hold of this object."""
+        self._llhttp = None
 
     # For llhttp
 

@@ -198,7 +198,7 @@ class Pool:
 
     def __init__(self, url: httpx.URL, headers: dict[str, str], config: Config) -> None:
         """Read the environment: what is wrong there is to be known now."""
-        proxy = _proxy_for(url)
+        self._proxy = proxy = _proxy_for(url)
         self._request = _request(url, headers, is_passed_on=bool(proxy) and url.scheme == "http")
         self._most = config.concurrency
         self._idle: deque[Connection] = deque()  # the one that was in use last is the next
@@ -224,10 +224,14 @@ class Pool:
         connection = kept or self._new()
         try:
             reply = connection.post(body, end)
-        except BaseException as error:
+        except Exception as error:
             connection.close()
-            if kept and isinstance(error, Exception) and _is_stale(error):
+            # A server that has begun to answer had not closed it before.
+            if kept and not connection.was_answered and _is_stale(error):
                 raise Stale(error) from error
+            raise
+        except BaseException:  # this thread is made to end
+            connection.close()
             raise
         self._keep(connection)
         return reply
@@ -265,7 +269,10 @@ class Pool:
     def _pool(self) -> httpcore.ConnectionPool:
         """Return what makes connections: it knows proxies."""
         with self._making:
-            made = self._made or self._make(ssl_context=self._tls_settings())
+            settings = self._tls_settings()
+            if self._proxy and self._proxy.url.scheme == b"https":
+                self._proxy.ssl_context = settings
+            made = self._made or self._make(ssl_context=settings)
             self._made = self._made or made
             return self._made
 

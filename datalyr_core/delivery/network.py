@@ -146,7 +146,10 @@ class TimedStream(httpcore.NetworkStream):
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """Send what was written, and return what comes; for httpcore."""
         unsent, self._unsent = self._unsent, b""
-        return self.exchange(unsent, give_up_at.get() or 0.0)
+        end = give_up_at.get() or 0.0
+        if not unsent and time.monotonic() >= end:  # httpcore would read hints (1xx) for ever
+            raise httpcore.ReadTimeout("the answer did not come to its end in time")
+        return self.exchange(unsent, end)
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         """Send it together with what follows, by the next `read`: head and body are one packet."""
@@ -181,10 +184,8 @@ class TimedStream(httpcore.NetworkStream):
             if data:
                 connection.settimeout(_until(end))
                 connection.sendall(data)
-        except TimeoutError as error:
-            raise httpcore.WriteTimeout(error) from error
         except OSError:
-            pass  # as above
+            pass  # as above; also one that takes too long, whose answer may be there
         try:
             connection.settimeout(_until(end))
             received: bytes = connection.recv(AT_ONCE)

@@ -206,3 +206,67 @@ def test_a_hook_that_flushes_while_some_are_reported(carrier: Carrier) -> None:
         track(client, "A", "B", "C")
         assert not client.flush(30)
         assert eventually(lambda: len(seen) == 3, 30)
+
+
+# A thread that lets events come, for larger messages
+
+
+@pytest.fixture
+def napping(carrier: Carrier, monkeypatch: pytest.MonkeyPatch) -> Iterator[Datalyr]:
+    """A client whose thread lets events come, for as long as it may."""
+    monkeypatch.setattr("datalyr_core.dispatcher.NAP", 3600)
+    with Datalyr(
+        "dk_test", transport=carrier, flush_at=2, flush_interval=3000, max_queue_size=100
+    ) as client:
+        for delivered in (2, 4):  # the second two soon after the first
+            track(client, "E", "E")
+            assert eventually(lambda delivered=delivered: client.stats.delivered == delivered)
+        assert eventually(lambda: client._sender._dispatcher._napping)
+        yield client
+
+
+def test_where_events_come_soon_after_each_other_the_thread_is_not_told_of_each(
+    napping: Datalyr,
+) -> None:
+    track(napping, *["E"] * 8)
+    assert not eventually(lambda: napping.stats.delivered > 4, 0.1)
+    assert napping.flush(timeout=20)  # who waits for it does not wait longer
+    assert napping.stats.delivered == 12
+
+
+@pytest.mark.parametrize("end", ["close", "hurry"])
+def test_the_end_wakes_a_thread_that_lets_events_come(end: str, napping: Datalyr) -> None:
+    track(napping, *["E"] * 8)
+    if end == "close":
+        assert napping.close(timeout=20)
+    else:
+        napping._sender.hurry()  # as for a SIGTERM that is held back
+    assert eventually(lambda: napping.stats.delivered == 12)
+
+
+def test_it_is_told_long_before_there_is_no_more_room(napping: Datalyr) -> None:
+    track(napping, *["E"] * 9)
+    assert not eventually(lambda: napping.stats.delivered > 4, 0.1)
+    track(napping, "E")
+    assert eventually(lambda: napping.stats.delivered == 14)
+    assert not napping.stats.dropped
+
+
+@pytest.mark.parametrize(("flush_at", "batch"), [(1, 10), (2, None)])
+def test_who_wants_events_at_once_has_them_so(
+    flush_at: int, batch: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With one event a message, there are no larger messages to be had."""
+    monkeypatch.setattr("datalyr_core.dispatcher.NAP", 3600)
+    carrier = Carrier(Batch(batch, 10_000)) if batch else Single()
+    with Datalyr("dk_test", transport=carrier, flush_at=flush_at, flush_interval=3000) as client:
+        for delivered in range(flush_at, 6 * flush_at, flush_at):
+            track(client, *["E"] * flush_at)
+            assert eventually(lambda delivered=delivered: client.stats.delivered == delivered)
+
+
+class Single:
+    """Take one event at a time."""
+
+    def send(self, body: bytes) -> Reply:
+        return Reply(200)

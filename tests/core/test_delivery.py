@@ -344,52 +344,16 @@ def test_the_thread_that_stands_by_takes_the_place_of_one_that_is_made_to_end(
     assert client.stats.delivered == 40
 
 
-def napping(client: Datalyr, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have the thread of a client let events come for as long as it may."""
-    monkeypatch.setattr("datalyr_core.dispatcher.NAP", 3600)
-    for delivered in (1, 2):  # the second soon after the first
-        client.track("u", "E")
-        assert eventually(lambda delivered=delivered: client.stats.delivered == delivered)
-    assert eventually(lambda: client._sender._dispatcher._napping)
-
-
-def test_where_events_come_soon_after_each_other_the_thread_is_not_told_of_each(
-    make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
+def test_while_a_hook_takes_its_time_events_go_on(
+    make_client: MakeClient, ingest: IngestServer
 ) -> None:
-    client = make_client(transport=Quick(), flush_at=1, flush_interval=3000, concurrency=1)
-    napping(client, monkeypatch)
-    track(client, 10)
-    assert not eventually(lambda: client.stats.delivered > 2, 0.1)
-    assert client.flush(timeout=20)  # who waits for it does not wait longer
-    assert client.stats.delivered == 12
-
-
-@pytest.mark.parametrize("end", ["close", "hurry"])
-def test_the_end_wakes_a_thread_that_lets_events_come(
-    end: str, make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    client = make_client(transport=Quick(), flush_at=1, flush_interval=3000, concurrency=1)
-    napping(client, monkeypatch)
-    track(client, 10)
-    if end == "close":
-        assert client.close(timeout=20)
-    else:
-        client._sender.hurry()  # as for a SIGTERM that is held back
-    assert eventually(lambda: client.stats.delivered == 12)
-
-
-def test_it_is_told_before_there_is_no_more_room(
-    make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    client = make_client(
-        transport=Quick(), flush_at=1, flush_interval=3000, concurrency=1, max_queue_size=100
-    )
-    napping(client, monkeypatch)
-    track(client, 49)
-    assert not eventually(lambda: client.stats.delivered > 2, 0.1)
-    track(client, 1)
-    assert eventually(lambda: client.stats.delivered == 52)
-    assert not client.stats.dropped
+    go_on = threading.Event()
+    ingest.script.append(Answer(400))
+    client = make_client(on_drop=lambda events, reason: go_on.wait(30), concurrency=2)
+    track(client, 50)
+    assert eventually(lambda: client.stats.delivered == 49)
+    go_on.set()
+    client.flush(timeout=20)
 
 
 # What the application sees and says

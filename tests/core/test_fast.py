@@ -21,7 +21,7 @@ import httpx
 import pytest
 
 from datalyr_core import Config, ConfigurationError, Datalyr, options
-from datalyr_core.delivery import fast, http
+from datalyr_core.delivery import connection, fast, http
 from datalyr_core.delivery.base import Reply
 from datalyr_core.delivery.choice import transport_of
 from datalyr_core.delivery.fast import FastEngine
@@ -197,8 +197,8 @@ def test_what_breaks_off_before_its_body_is_no_answer(answer: bytes, ingest: Ing
             before = len(ingest.requests)
             with pytest.raises(TransportError):
                 made.send(BODY)
-            # The connection may have been closed before that; on a new one it was not.
-            assert [each.raw for each in ingest.requests[before:]] == [BODY, BODY]
+            # A server that says nothing may have closed the connection before that.
+            assert len(ingest.requests) - before == (1 if answer else 2)
 
 
 @pytest.mark.parametrize("name", ["httpx", "fast"])
@@ -253,11 +253,12 @@ def test_a_head_without_an_end_is_no_answer(ingest: IngestServer) -> None:
         assert time.monotonic() - begun < 2
 
 
+@pytest.mark.parametrize("before", [0, 1])
 @pytest.mark.parametrize("pace", [0, 0.2, 0.00005])
 @pytest.mark.parametrize("name", ["httpx", "fast"])
 @pytest.mark.parametrize(("time_left", "most"), [(30, 2.5), (0.5, 0.9)])
 def test_a_body_that_does_not_come_is_waited_for_a_second(
-    name: str, pace: float, time_left: float, most: float
+    name: str, before: int, pace: float, time_left: float, most: float
 ) -> None:
     """And the status counts."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -265,8 +266,9 @@ def test_a_body_that_does_not_come_is_waited_for_a_second(
         def answer() -> None:
             connection, _ = listener.accept()
             with connection, suppress(OSError):
-                connection.recv(65_536)
-                connection.sendall(OK.encoded())
+                for _ in range(before):
+                    connection.recv(65_536)
+                    connection.sendall(OK.encoded())
                 connection.recv(65_536)
                 connection.sendall(b"HTTP/1.1 202 Accepted\r\nContent-Length: 60000\r\n\r\n")
                 begun = time.monotonic()
@@ -281,13 +283,101 @@ def test_a_body_that_does_not_come_is_waited_for_a_second(
         thread.start()
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
         with transport(url, name, timeout=30) as made:
-            made.send(BODY)
+            for _ in range(before):
+                made.send(BODY)
             begun = time.monotonic()
             made.deadline = begun + time_left
             assert made.send(BODY).status == 202
             assert 0.4 < time.monotonic() - begun < most
             thread.join(10)  # the connection is closed, as nobody can use it again
             assert not thread.is_alive()
+
+
+HINTS = HINT * 500
+EXTENSION = CHUNKED + b"2;" + b"x" * 60_000
+TRAILERS = CHUNKED + b"1\r\na\r\n0\r\n" + b"X-Last: a\r\n" * 5000
+
+
+@pytest.mark.parametrize("name", ["httpx", "fast"])
+@pytest.mark.parametrize("before", [0, 1], ids=["first", "later"])
+@pytest.mark.parametrize("flood", [HINTS, EXTENSION, TRAILERS], ids=["hints", "chunk", "trailers"])
+def test_an_answer_without_an_end_is_read_only_so_far(name: str, before: int, flood: bytes) -> None:
+    sent = 0
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer() -> None:
+            nonlocal sent
+            connection, _ = listener.accept()
+            with connection, suppress(OSError):
+                for _ in range(before):
+                    connection.recv(65_536)
+                    connection.sendall(OK.encoded())
+                connection.recv(65_536)
+                while True:
+                    connection.sendall(flood)
+                    sent += len(flood)
+                    flood_goes_on.wait(0.01)
+
+        flood_goes_on = threading.Event()
+        thread = threading.Thread(target=answer)
+        thread.start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        with transport(url, name, timeout=1) as made:
+            for _ in range(before):
+                made.send(BODY)
+            begun = time.monotonic()
+            made.deadline = begun + 1
+            with suppress(TransportError):
+                assert made.send(BODY).status == 200
+            assert time.monotonic() - begun < 1.9
+        thread.join(10)
+        assert not thread.is_alive()
+        if name == "fast" and before:
+            assert sent < 1_000_000
+
+
+@pytest.mark.parametrize("name", ["httpx", "fast"])
+@pytest.mark.parametrize("before", [0, 1], ids=["first", "later"])
+def test_an_answer_may_come_before_the_body_was_read(name: str, before: int) -> None:
+    """And the server may read no more of it."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer() -> None:
+            connection, _ = listener.accept()
+            with connection, suppress(OSError):
+                for _ in range(before):
+                    connection.recv(65_536)
+                    connection.sendall(OK.encoded())
+                connection.recv(1000)
+                connection.sendall(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n")
+                ended.wait(10)
+
+        ended = threading.Event()
+        thread = threading.Thread(target=answer)
+        thread.start()
+        with transport(f"http://127.0.0.1:{listener.getsockname()[1]}/", name, timeout=1) as made:
+            for _ in range(before):
+                made.send(BODY)
+            assert made.send(b"x" * 30_000_000).status == 413
+        ended.set()
+        thread.join(10)
+
+
+@pytest.mark.parametrize("name", ["httpx", "fast"])
+def test_a_thread_that_is_made_to_end_leaves_no_connection(
+    name: str, ingest: IngestServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with connected(ingest, transport=name) as made:
+        real = connection.Connection._exchange
+
+        def interrupted(*arguments: Any) -> None:
+            real(*arguments)
+            raise SystemExit
+
+        monkeypatch.setattr(connection.Connection, "_exchange", interrupted)
+        with pytest.raises(SystemExit):
+            made.send(BODY)
+        assert eventually(lambda: not ingest._open)
 
 
 # Proxies

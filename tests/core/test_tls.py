@@ -138,6 +138,32 @@ def test_a_proxy_may_be_spoken_to_over_tls_itself(
         assert len(ingest.requests) == 4
 
 
+@both_engines
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_proxy_has_to_show_a_certificate_of_the_same_authorities(
+    scheme: str, authority: Any, make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which are read once, not for each connection."""
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    with (
+        ingest_of(authority.issue_cert("127.0.0.1", NAME)) as ingest,
+        SecureProxy(ingest.port, context) as proxy,
+    ):
+        port = ingest.port if scheme == "http" else proxy.port  # it gets the events as they are
+        monkeypatch.setenv(f"{scheme}_proxy", f"https://127.0.0.1:{port}")
+        monkeypatch.setenv("DATALYR_LIVE", "1")
+        client = make_client(host=f"{scheme}://{NAME}/track", concurrency=1)
+        for variable in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+            monkeypatch.setenv(variable, "/nowhere/at/all")
+        monkeypatch.setattr("certifi.where", lambda: "/nowhere/at/all")
+        client.track("u", "E")
+        assert client.flush()
+        assert ingest.names == ["E"]
+
+
 def test_authorities_are_read_only_where_something_is_sent_over_tls(
     ingest: IngestServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
