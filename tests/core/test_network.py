@@ -22,6 +22,7 @@ from tests.support.ingest import OK, IngestServer, slow
 
 HOST = "ingest.localhost"  # a name of this machine, which a test may send to
 IPV4, IPV6 = "127.0.0.1", "::1"
+END = float("inf")
 
 
 @contextmanager
@@ -217,7 +218,7 @@ def test_threads_that_go_on_delay_the_end_once_and_not_each_of_them(
 
     for stream in streams:
         monkeypatch.setattr(stream, "_talk_plainly", wait)
-    threads = [threading.Thread(target=stream.read, args=(1,)) for stream in streams]
+    threads = [threading.Thread(target=stream.exchange, args=(b"", END)) for stream in streams]
     for thread in threads:
         thread.start()
     at_work.wait(20)
@@ -246,7 +247,7 @@ def test_a_connection_whose_thread_goes_on_is_closed_by_that_thread(
         return b""
 
     monkeypatch.setattr(stream, "_talk_plainly", wait)
-    assert stream.read(1) == b""
+    assert stream.exchange(b"", END) == b""
     assert found.fileno() == -1
 
 
