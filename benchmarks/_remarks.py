@@ -5,16 +5,26 @@ The sentence is printed beneath the table only as long as the row is not met.
 
 from __future__ import annotations
 
+_FIRST = (
+    "what a further one costs, and nearly as much again for who the visitor is: consent (headers "
+    "and a cookie), the id in the cookie, the user, each asked of the framework's request. Next: "
+    "one pass over what a request says, in one function"
+)
 _CALL = (
     "an id, `dumps` and an append alone take more than half of what a tenth of Segment's call "
     "would be, and a third of the call. Above them: a body that is copied to its length, the "
-    "timestamp, an `Event` for the hooks, who the visitor is, whether the process was forked "
+    "timestamp, an `Event` for the hooks, whether the process was forked "
     "(`getpid`), whether the sender has to be woken. Next: id, timestamp and body in one compiled "
     "function"
 )
 _COLD = (
     "caches are cold after a pause: hardly any slow call has waited for the interpreter. Next: "
     "fewer modules on the way of an event"
+)
+_CYCLE = (
+    "the request and its tracker refer to each other, as a request and its lazy `request.user` do "
+    "with Django's own authentication, and the collector frees both. Next: a tracker that lets go "
+    "of its request when the middleware has ended, which would have to answer what is asked later"
 )
 _MIDDLEWARE = (
     "a fortieth of PostHog's is about what making one object and calling one function costs. What "
@@ -38,7 +48,8 @@ _THREADS = (
 
 REMARKS: dict[str, str] = {
     **{
-        f"`request.datalyr.track`, {framework}": _CALL
+        f"`request.datalyr.track`, {which}, {framework}": remark
+        for which, remark in (("first of a request", _FIRST), ("further ones", _CALL))
         for framework in ("Django", "Flask", "Starlette")
     },
     **{
@@ -52,6 +63,7 @@ REMARKS: dict[str, str] = {
     "a middleware's CPU time, Flask": (
         f"{_MIDDLEWARE}. Flask also copies its context, for who asks for the user in a thread"
     ),
+    **{f"memory kept after a request, Django, {chain}": _CYCLE for chain in ("WSGI", "ASGI")},
     "one event, Datalyr": (
         "h11 reads answers in Python; `transport='fast'` is for who cannot afford it"
     ),

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 
 from benchmarks.programs.answering import Commands, answer
@@ -45,7 +46,10 @@ class Contestant:
 
 
 def calls(
-    contestant: Contestant, count: int, floors: Mapping[str, Work] | None = None
+    contestant: Contestant,
+    count: int,
+    floors: Mapping[str, Work] | None = None,
+    fresh: Callable[[], Work] | None = None,
 ) -> dict[str, float]:
     """Return the CPU microseconds of the calling thread for one call.
 
@@ -53,18 +57,27 @@ def calls(
         contestant: What is called, under the name `call`, with its sender at work.
         count: How often.
         floors: What else takes turns with it, and so meets the same machine and the same sender.
+        fresh: Makes what is called once only, under the name `first`; the making does not count.
     """
     contestant.flush()
-    works = {"call": contestant.track, **(floors or {})}
-    spent = dict.fromkeys(works, 0.0)
+    same = {"call": contestant.track, **(floors or {})}
+    makers = {name: partial(_same, work) for name, work in same.items()}
+    if fresh:
+        makers["first"] = fresh
+    spent = dict.fromkeys(makers, 0.0)
     gc.collect()
     for _ in range(count // CHUNK):
-        for name, work in works.items():
+        for name, make in makers.items():
+            works = [make() for _ in range(CHUNK)]
             begun = time.thread_time()
-            for _ in range(CHUNK):
+            for work in works:
                 work()
             spent[name] += time.thread_time() - begun
     return {name: seconds / (count // CHUNK * CHUNK) * 1e6 for name, seconds in spent.items()}
+
+
+def _same(work: Work) -> Work:
+    return work
 
 
 def paced(contestant: Contestant, count: int, rate: float, floor: Work) -> dict[str, float]:

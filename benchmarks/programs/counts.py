@@ -11,8 +11,9 @@ import statistics
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -34,12 +35,17 @@ _NAMES = {orjson.dumps: "encodings", os.urandom: _RANDOM, identity._draw: _RANDO
 
 def counted(work: Work) -> dict[str, int]:
     """Return how many functions one call calls, in Python and in C, and how often some of them."""
+    return counted_once(lambda: work)
+
+
+def counted_once(fresh: Callable[[], Work]) -> dict[str, int]:
+    """Return the same of what is called once only, and made anew each time."""
     for _ in range(TIMES):
-        work()
+        fresh()()
     gc.collect()
     gc.disable()  # it may call what belongs to others
     empty = _counted(lambda: None)["calls"]
-    found = [_counted(work) for _ in range(TIMES)]
+    found = [_counted(fresh()) for _ in range(TIMES)]
     gc.enable()
     counts = {name: min(each[name] for each in found) for name in ("calls", *_NAMES.values())}
     return {**counts, "calls": counts["calls"] - empty}
@@ -65,11 +71,14 @@ def _counted(work: Work) -> Counter[str]:
 
 def added(pair: Pair) -> dict[str, int]:
     """Return how many functions more are called."""
-    without, plugged = counted(pair.without), counted(pair.plugged)
+    without, plugged = (
+        counted_once(lambda serve=serve: partial(serve, pair.request()))  # type: ignore[misc]
+        for serve in (pair.without, pair.plugged)
+    )
     return {name: plugged[name] - without[name] for name in plugged}
 
 
-def ratio(client: Datalyr, track: Work) -> float | None:
+def ratio(client: Datalyr, fresh: Callable[[], Work]) -> float | None:
     """Return the CPU time of a call in floors, the median of rounds; None under a tracer."""
     if sys.gettrace() is not None:
         return None
@@ -77,13 +86,14 @@ def ratio(client: Datalyr, track: Work) -> float | None:
     ratios = []
     for _ in range(ROUNDS):
         client.flush()
-        ratios.append(_time(track) / _time(least))
+        ratios.append(_time(fresh) / _time(lambda: least))
     return statistics.median(ratios)
 
 
-def _time(work: Work) -> float:
+def _time(fresh: Callable[[], Work]) -> float:
+    works = [fresh() for _ in range(CALLS)]
     begun = time.thread_time()
-    for _ in range(CALLS):
+    for work in works:
         work()
     return time.thread_time() - begun
 
@@ -100,8 +110,10 @@ def counting(name: str) -> Iterator[Commands]:
 
     yield {
         "track": lambda: counted(made.track),
+        "first": lambda: counted_once(made.fresh),
         "floor": lambda: counted(floor.floor(floor.IDS["new_id"])),
-        "ratio": lambda: ratio(made.client, made.track),
+        "ratio": lambda: ratio(made.client, lambda: made.track),
+        "first ratio": lambda: ratio(made.client, made.fresh),
         "added": lambda: added(made.pair),
         "memory": memory,
     }

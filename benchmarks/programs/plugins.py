@@ -6,14 +6,14 @@ With the port of a sink events go there, with 0 nowhere.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from benchmarks.programs import contestants, floor, ours
 from benchmarks.programs.answering import Commands, answer
 from benchmarks.programs.contestants import PROPERTIES
-from benchmarks.programs.pairs import Pair, Work, run
+from benchmarks.programs.pairs import Pair, Serve, Work, run
 from datalyr_core import Datalyr
 
 COOKIE = "sessionid=abcdefgh; __dl_visitor_id=anon_3d5cf66d-203f-4009-8bb0-f3714da152a4"
@@ -25,12 +25,14 @@ class Plugged(NamedTuple):
 
     Attributes:
         client: Its client.
-        track: What a view calls.
+        track: What a view calls, in a request that has tracked before.
+        fresh: Makes another request, and returns what its view calls.
         pair: Requests that track nothing.
     """
 
     client: Datalyr
     track: Work
+    fresh: Callable[[], Work]
     pair: Pair
 
 
@@ -38,6 +40,7 @@ def starlette(port: int, **options: Any) -> Plugged:
     from starlette.requests import Request
 
     from datalyr_starlette import DatalyrMiddleware
+    from datalyr_starlette.web_request import SCOPE_KEY, StarletteRequest
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         """Do nothing: the middleware alone is measured."""
@@ -50,12 +53,20 @@ def starlette(port: int, **options: Any) -> Plugged:
 
     request: Any = Request(scope())
     run(middleware(request.scope, None, None))  # type: ignore[arg-type]  # never called
+
+    def fresh() -> Work:
+        made: Any = Request(scope())
+        made.scope[SCOPE_KEY] = middleware.client.tracker(StarletteRequest(made.scope))
+        return lambda: made.datalyr.track(NAME, PROPERTIES)
+
     return Plugged(
         middleware.client,
         lambda: request.datalyr.track(NAME, PROPERTIES),
+        fresh,
         Pair(
-            lambda: run(app(scope(), None, None)),
-            lambda: run(middleware(scope(), None, None)),  # type: ignore[arg-type]  # never called
+            lambda scope: run(app(scope, None, None)),
+            lambda scope: run(middleware(scope, None, None)),  # type: ignore[arg-type]  # never called
+            scope,
         ),
     )
 
@@ -65,6 +76,7 @@ def flask(port: int, **options: Any) -> Plugged:
     from werkzeug.test import EnvironBuilder
 
     from datalyr_flask import FlaskDatalyr
+    from datalyr_flask.web_request import FlaskRequest
 
     environ = EnvironBuilder(headers={"Cookie": COOKIE}).get_environ()
 
@@ -78,14 +90,21 @@ def flask(port: int, **options: Any) -> Plugged:
     bare, plugged = make(plugged=False), make(plugged=True)
     plugged.request_context(dict(environ)).push()  # the view's context, for `track`
     current: Any = request._get_current_object()
+    client: Datalyr = plugged.extensions["datalyr"]
 
-    def serve(app: Flask) -> Work:
-        return lambda: app(dict(environ), lambda *args: None)
+    def fresh() -> Work:
+        # Flask has one request at a time, which may have many trackers.
+        tracker = client.tracker(FlaskRequest(current, served=True))
+        return lambda: tracker.track(NAME, PROPERTIES)
+
+    def serve(app: Flask) -> Serve:
+        return lambda environ: app(environ, lambda *args: None)
 
     return Plugged(
-        plugged.extensions["datalyr"],
+        client,
         lambda: current.datalyr.track(NAME, PROPERTIES),
-        Pair(serve(bare), serve(plugged)),
+        fresh,
+        Pair(serve(bare), serve(plugged), lambda: dict(environ)),
     )
 
 
@@ -93,19 +112,15 @@ def django(port: int, **options: Any) -> Plugged:
     answer, client = _django(port, options)
     from datalyr_django.middleware import DatalyrMiddleware
 
-    middleware = DatalyrMiddleware(lambda request: answer)
-    request = _django_request()
+    middleware, requests = DatalyrMiddleware(lambda request: answer), _django_requests()
+    request = requests()
     middleware(request)
-
-    def without() -> None:
-        request.__dict__.pop("datalyr", None)
-        middleware.get_response(request)
-
-    def plugged() -> None:
-        request.__dict__.pop("datalyr", None)
-        middleware(request)
-
-    return Plugged(client, lambda: request.datalyr.track(NAME, PROPERTIES), Pair(without, plugged))
+    return Plugged(
+        client,
+        lambda: request.datalyr.track(NAME, PROPERTIES),
+        _django_fresh(client, requests),
+        Pair(middleware.get_response, middleware, requests),
+    )
 
 
 def django_asgi(port: int, **options: Any) -> Plugged:
@@ -115,19 +130,19 @@ def django_asgi(port: int, **options: Any) -> Plugged:
     async def view(request: Any) -> Any:
         return answer
 
-    middleware = DatalyrMiddleware(view)
-    request = _django_request()
+    middleware, requests = DatalyrMiddleware(view), _django_requests()
+    request = requests()
     run(middleware(request))
-
-    def without() -> None:
-        request.__dict__.pop("datalyr", None)
-        run(view(request))
-
-    def plugged() -> None:
-        request.__dict__.pop("datalyr", None)
-        run(middleware(request))
-
-    return Plugged(client, lambda: request.datalyr.track(NAME, PROPERTIES), Pair(without, plugged))
+    return Plugged(
+        client,
+        lambda: request.datalyr.track(NAME, PROPERTIES),
+        _django_fresh(client, requests),
+        Pair(
+            lambda request: run(view(request)),
+            lambda request: run(middleware(request)),
+            requests,
+        ),
+    )
 
 
 def _django(port: int, options: dict[str, Any]) -> tuple[Any, Datalyr]:
@@ -152,10 +167,25 @@ def _django(port: int, options: dict[str, Any]) -> tuple[Any, Datalyr]:
     return HttpResponse(), get_client()
 
 
-def _django_request() -> Any:
+def _django_requests() -> Callable[[], Any]:
+    """Return what makes requests: one that is served again would not show what holds it."""
+    from django.core.handlers.wsgi import WSGIRequest
     from django.test import RequestFactory
 
-    return RequestFactory().get("/", headers={"cookie": COOKIE})
+    environ = RequestFactory().get("/", headers={"cookie": COOKIE}).environ
+    return lambda: WSGIRequest(dict(environ))
+
+
+def _django_fresh(client: Datalyr, requests: Callable[[], Any]) -> Callable[[], Work]:
+    from datalyr_django.tracker import DjangoTracker
+    from datalyr_django.web_request import DjangoRequest
+
+    def fresh() -> Work:
+        request = requests()
+        request.datalyr = client.tracker(DjangoRequest(request), kind=DjangoTracker)
+        return lambda: request.datalyr.track(NAME, PROPERTIES)
+
+    return fresh
 
 
 MAKERS = {each.__name__: each for each in (django, django_asgi, flask, starlette)}
@@ -170,7 +200,7 @@ def plugin(name: str, port: int) -> Iterator[Commands]:
     made.client.flush()
     floors = {each: floor.floor(make_id) for each, make_id in floor.IDS.items()}
     yield {
-        "calls": lambda count: contestants.calls(contestant, count, floors),
+        "calls": lambda count: contestants.calls(contestant, count, floors, made.fresh),
         "paced": lambda *how: contestants.paced(contestant, *how, floors["new_id"]),
         "added_time": made.pair.added_time,
         "added_memory": made.pair.added_memory,

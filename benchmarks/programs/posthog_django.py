@@ -19,14 +19,15 @@ def middleware() -> Iterator[Commands]:
     import django
 
     django.setup()
+    from django.core.handlers.wsgi import WSGIRequest
     from django.http import HttpResponse
     from django.test import RequestFactory
     from posthog.integrations.django import PosthogContextMiddleware
 
     answered = HttpResponse()
     wrapped = PosthogContextMiddleware(lambda request: answered)
-    request = RequestFactory().get("/", headers={"cookie": "sessionid=abcdefgh"})
-    pair = Pair(lambda: wrapped.get_response(request), lambda: wrapped(request))
+    environ = RequestFactory().get("/", headers={"cookie": "sessionid=abcdefgh"}).environ
+    pair = Pair(wrapped.get_response, wrapped, lambda: WSGIRequest(dict(environ)))
     yield {"added_time": pair.added_time, "added_memory": pair.added_memory}
 
 
