@@ -12,6 +12,7 @@ from benchmarks._workers import ROOT
 
 FOLDER = ROOT / ".benchmarks"
 PATIENCE = 300  # seconds for one installation
+_VERSION = "import platform; print(platform.python_implementation(), platform.python_version())"
 _VERSIONS = """
 import json, sys
 from importlib.metadata import distributions
@@ -32,9 +33,13 @@ class Environment:
         self.python = self._folder / inside
 
     def make(self) -> None:
-        """Make it if there is none; what goes wrong is told on standard error."""
-        if self.python.exists():
+        """Make it if there is none, or one of another Python.
+
+        What goes wrong is told on standard error.
+        """
+        if self._is_ours():
             return
+        shutil.rmtree(self._folder, ignore_errors=True)
         FOLDER.mkdir(exist_ok=True)
         uv, folder = _uv(), str(self._folder)
         _run(
@@ -42,6 +47,12 @@ class Environment:
             if uv
             else [sys.executable, "-m", "venv", folder]
         )
+
+    def _is_ours(self) -> bool:
+        try:
+            return _say(self.python) == _say(sys.executable)
+        except (OSError, subprocess.SubprocessError):  # there is none, or what it was made of went
+            return False
 
     def install(self, *requirements: str) -> None:
         """Install packages; what goes wrong is told on standard error."""
@@ -60,6 +71,10 @@ class Environment:
             return {}
         versions: dict[str, str] = json.loads(found.stdout)
         return versions
+
+
+def _say(python: str | Path) -> bytes:
+    return subprocess.run([python, "-c", _VERSION], check=True, capture_output=True).stdout
 
 
 def _uv() -> str | None:
