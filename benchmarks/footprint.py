@@ -28,9 +28,18 @@ import django
 django.setup()
 from django.core.handlers import asgi, wsgi
 """
+_HANDLER = """
+from django.conf import settings
+settings.configure({options})
+import django
+django.setup()
+from django.core.handlers import asgi, wsgi
+wsgi.WSGIHandler()
+"""
 # What is imported before the clock starts, and what is then measured.
 IMPORTS = {
     "datalyr_core": ("", "import datalyr_core"),
+    "Datalyr": ("", "from datalyr_core import Datalyr"),
     "a client": ("", "from datalyr_core import Datalyr; Datalyr('dk_bench')"),
     "httpx": ("", "import httpx"),
     "Django": ("", _DJANGO),
@@ -42,14 +51,36 @@ PLUGINS = {
     "Flask": "import datalyr_flask",
     "Starlette": "import datalyr_starlette",
 }
+# The same, for an application with its plugin and the client; Django's is told by two.
+MOUNTED = {
+    "Django": (
+        "",
+        _HANDLER.format(
+            options="INSTALLED_APPS=['datalyr_django'], DATALYR={'API_KEY': 'dk_bench'}, "
+            "MIDDLEWARE=['datalyr_django.middleware.DatalyrMiddleware']"
+        ),
+    ),
+    "Flask": (
+        "import flask; app = flask.Flask('bench')",
+        "from datalyr_flask import FlaskDatalyr; FlaskDatalyr(app, api_key='dk_bench')",
+    ),
+    "Starlette": (
+        IMPORTS["Starlette"][1],
+        "from datalyr_starlette import DatalyrMiddleware\n"
+        "DatalyrMiddleware(None, api_key='dk_bench')",
+    ),
+}
 TEXT = """\
-The time of an `import` in a fresh interpreter, a plugin's after its framework's. What a client
-needs is imported with the first one, so making that one has a row too. Then the memory of an
-application (resident, VmRSS) after as many requests, one event each, beside the same application
-without Datalyr; and the memory of a thousand events that wait. All of it in an environment with
-Datalyr's own requirements and the frameworks alone (`.benchmarks/plain`): httpx and httpcore import
-trio, h2 and rich where they are installed, as a development environment has them. The sink speaks
-no TLS; certificates of authorities take one to two megabytes more."""
+The time of an `import` in a fresh interpreter, a plugin's after its framework's. The goals are
+about that alone, and leave out what comes a moment later: what a client needs, httpx before all,
+is imported when `Datalyr` is asked for or the first client is made, which every application does
+before it serves. So each of these has a row too: the name, the first client, and a plugin that is
+mounted with its client. Then the memory of an application (resident, VmRSS) after as many requests,
+one event each, beside the same application without Datalyr; and the memory of a thousand events
+that wait. All of it in an environment with Datalyr's own requirements and the frameworks alone
+(`.benchmarks/plain`): httpx and httpcore import trio, h2 and rich where they are installed, as a
+development environment has them. The sink speaks no TLS; certificates of authorities take one to
+two megabytes more."""
 
 
 def benchmark(run: Run) -> Section:
@@ -65,17 +96,25 @@ def _imports(run: Run, section: Section) -> None:
     variants = {name: partial(_imported, *code) for name, code in IMPORTS.items()}
     for name, statement in PLUGINS.items():
         variants[f"plugin {name}"] = partial(_imported, IMPORTS[name][1], statement)
+    for name, code in MOUNTED.items():
+        variants[f"mounted {name}"] = partial(_imported, *code)
+    variants["bare Django"] = partial(_imported, "", _HANDLER.format(options="MIDDLEWARE=[]"))
     took = by_turns(run.of(15, 5), variants)
+    took["mounted Django"] -= took["bare Django"]
     goal = Goal(CORE, absolute=True)
     section.add(
         "`import datalyr_core`", took["datalyr_core"], "ms", "`import httpx`", took["httpx"], goal
     )
+    what = "`from datalyr_core import Datalyr`"
+    section.add(what, took["Datalyr"], "ms", "`import httpx`", took["httpx"])
     what = "the first client of a process, with its imports"
     section.add(what, took["a client"], "ms", "`import httpx`", took["httpx"])
     for name in PLUGINS:
         what = f"the import of the plugin, after its framework, {name}"
         goal = Goal(PLUGIN, absolute=True)
         section.add(what, took[f"plugin {name}"], "ms", f"the import of {name}", took[name], goal)
+        what = f"the plugin, mounted with its client, {name}"
+        section.add(what, took[f"mounted {name}"], "ms", f"the import of {name}", took[name])
 
 
 def _imported(before: str, statement: str) -> float:
