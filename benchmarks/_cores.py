@@ -19,6 +19,7 @@ def _divided() -> tuple[Cores, Cores]:
 
 
 HERE, AWAY = _divided()  # what is measured; and the sink, brokers and the load
+ONE: Cores = set(sorted(HERE)[:1]) if HERE else None  # for what is to meet on one core
 
 
 @contextmanager
