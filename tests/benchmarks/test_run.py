@@ -10,7 +10,9 @@ import time
 
 import pytest
 
-from benchmarks._cores import AWAY, HERE, on
+from benchmarks import _peers, _plain
+from benchmarks._cores import AWAY, HERE, ONE, on
+from benchmarks._run import Run
 from benchmarks._signals import interruptible, shielded
 from benchmarks._workers import ROOT, Worker
 from benchmarks.programs.bare import connect, request
@@ -75,6 +77,21 @@ def test_sink_has_a_core_of_its_own() -> None:
     assert HERE
     assert AWAY
     assert not HERE & AWAY
+
+
+@pytest.mark.skipif(HERE is None, reason="the system has one core, or keeps nothing to one")
+def test_run_keeps_what_is_measured_from_what_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_peers, "installed", lambda: {"segment": "1"})
+    monkeypatch.setattr(_peers._environment, "python", sys.executable)
+    monkeypatch.setattr(_plain, "python", lambda: sys.executable)
+    started = ("sink", 0)
+    with Run() as run:
+        here = (run.worker(*started), run.peer("segment", *started), run.plain(*started))
+        assert [os.sched_getaffinity(each.pid) for each in here] == [HERE] * 3
+        assert os.sched_getaffinity(run.away(*started).pid) == AWAY
+        assert os.sched_getaffinity(run.worker(*started, cores=ONE).pid) == ONE
+        anywhere = run.worker(*started, cores=None)
+        assert os.sched_getaffinity(anywhere.pid) == os.sched_getaffinity(0)
 
 
 @pytest.mark.parametrize("delay", [0.0, 0.05])
