@@ -38,7 +38,8 @@ BOUNDS = {
     # A Django request and its tracker refer to each other.
     "django": Bounds(first=136, further=75, quiet=35, peak=700, kept=2300),
     "django_asgi": Bounds(first=136, further=75, quiet=38, peak=800, kept=2300),
-    "flask": Bounds(first=118, further=66, quiet=30, peak=150, kept=100),
+    # From Python 3.12 on, Flask asks `inspect` more about each function that it calls.
+    "flask": Bounds(first=118, further=66, quiet=38, peak=150, kept=100),
     "starlette": Bounds(first=126, further=67, quiet=33, peak=1000, kept=180),
 }
 # The CPU time of `track` beside one id, one `orjson.dumps` and one append.
