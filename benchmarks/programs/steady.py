@@ -16,13 +16,10 @@ from datalyr_core import Datalyr
 PATIENCE = 10.0  # seconds for the next delivery
 
 
-def after_one(made: Datalyr) -> tuple[int, float]:
-    """Wait for the next delivery, and return how many there were, and when.
-
-    Between two deliveries a rate counts whole rounds; cut anywhere, it is a round too low.
-    """
-    before, begun = made.stats.delivered, time.perf_counter()
-    while (now := made.stats.delivered) == before:
+def reached(made: Datalyr, count: int) -> tuple[int, float]:
+    """Wait for so many deliveries, and return how many there were, and when."""
+    begun = time.perf_counter()
+    while (now := made.stats.delivered) < count:
         if time.perf_counter() - begun > PATIENCE:
             raise RuntimeError("nothing is delivered")
         time.sleep(0.0005)
@@ -34,14 +31,19 @@ def sending(port: int, concurrency: int) -> Iterator[Commands]:
     made = client(port, concurrency=concurrency)
 
     def rate(seconds: float, enough: int) -> float:
-        """Return how many events a second are delivered while more than enough wait."""
+        """Return how many events a second are delivered while more than enough wait.
+
+        Deliveries come in bursts of as many as are under way. A rate of whole rounds ends where
+        in a burst it has begun; cut anywhere, it would be a part of a burst too low or too high.
+        """
         for _ in range(enough - made.stats.waiting):
             made.track("user_123", NAME, PROPERTIES)
         made.flush(timeout=0.1)  # they are all at work
-        before, begun = after_one(made)
+        before, begun = reached(made, made.stats.delivered + 1)
         made.flush(timeout=seconds)
-        now, ended = after_one(made)
-        return (now - before) / (ended - begun)
+        whole = ((made.stats.delivered - before) // concurrency + 1) * concurrency
+        _, ended = reached(made, before + whole)
+        return whole / (ended - begun)
 
     yield {"rate": rate}
     logging.disable(logging.CRITICAL)  # that what is left is lost is as it has to be
