@@ -33,9 +33,9 @@ the clock whatever becomes of them, in short turns: the slowest of 100 among all
 turns, and the median of what it is in each turn. The application without Datalyr runs twice: by
 what the two differ, the machine's noise is known, and beside the others stands what both give
 together. Then as many requests as the server answers, over 16 connections; no turn begins before
-the events of the last one are sent. The load generator, the sink and the broker stand for other
-machines and have a core to themselves; the server, its sender included, has the rest, which is
-one core where there are two."""
+the last one's events have come to the sink, but for those that go to the broker, where the sink
+sees none. The load generator, the sink and the broker stand for other machines and have a core to
+themselves; the server, its sender included, has the rest, which is one core where there are two."""
 
 
 def benchmark(run: Run) -> Section:
@@ -128,7 +128,7 @@ def _throughput(
 
 
 def _rest(sink: Worker) -> None:
-    """Wait until no more events come."""
+    """Wait until no more events come to the sink; what goes to a broker never does."""
     before = None
     while before != (seen := sink.ask("requests")):
         before = seen

@@ -19,10 +19,11 @@ MANY = (4, 16)
 OF_ONE = 0.8  # of the events a second
 TEXT = """\
 From the call to a transport that takes everything at once: the CPU time of the whole process for
-an event, of a thousand events and of many more; and the events a second of several threads, on
-one client and on a client each. One interpreter runs one thread at a time, so more threads are
-not faster; a lock that they fight for would make them slower. Nothing is kept to a core here:
-threads that meet on one would not have to fight."""
+an event, of a thousand events and of many more, which take turns; a million take as long as all
+the others, so that their row is one sample, taken after them. Then the events a second of several
+threads, on one client and on a client each. One interpreter runs one thread at a time, so more
+threads are not faster; a lock that they fight for would make them slower. Nothing is kept to a
+core here: threads that meet on one would not have to fight."""
 
 
 def benchmark(run: Run) -> Section:
