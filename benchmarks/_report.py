@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from benchmarks._remarks import REMARKS
 
+MOST_DIGITS = 6  # more than usual, where rounding would hide whether a goal is met
 HEAD = ("what", "measured", "ratio", "beside", "goal", "met")
 
 
@@ -23,6 +24,10 @@ class Goal:
     limit: float
     least: bool = False
     absolute: bool = False
+
+    def holds(self, figure: float, limit: float) -> bool:
+        """Tell whether a figure keeps to a limit."""
+        return figure >= limit if self.least else figure <= limit
 
 
 @dataclass(frozen=True)
@@ -54,14 +59,24 @@ class Row:
         if self.goal is None:
             return None
         limit = self.goal.limit * (1 if self.goal.absolute else self.reference)
-        return self.value >= limit if self.goal.least else self.value <= limit
+        return self.goal.holds(self.value, limit)
 
     def cells(self) -> tuple[str, ...]:
         """Return what stands in the columns of `HEAD`."""
         met = {True: "met", False: "**not met**", None: "-"}[self.met]
         beside = f"{self.beside}: {_number(self.reference)} {self.unit}".rstrip()
-        value = f"{_number(self.value)} {self.unit}".rstrip()
-        return self.what, value, _ratio(self.ratio), beside, self._goal(), met
+        value, ratio = self._figures()
+        return self.what, f"{value} {self.unit}".rstrip(), ratio, beside, self._goal(), met
+
+    def _figures(self) -> tuple[str, str]:
+        """Write the figure and its ratio, in as many digits as show whether the goal is met."""
+        value, ratio = _number(self.value), _ratio(self.ratio)
+        goal = self.goal
+        if goal is not None and goal.absolute:
+            value = _telling(self.value, _number, lambda shown: goal.holds(shown, goal.limit))
+        elif goal is not None and self.ratio is not None:
+            ratio = _telling(self.ratio, _ratio, lambda shown: goal.holds(shown, goal.limit))
+        return value, ratio
 
     def _goal(self) -> str:
         if self.goal is None:
@@ -125,16 +140,28 @@ def _line(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _number(value: float) -> str:
+def _number(value: float, more: int = 0) -> str:
+    """Write a figure, in more digits than usual or not."""
     size = abs(value)
     if size >= 1000:
-        return f"{value:,.0f}"
+        return f"{value:,.{more}f}"
     if value == int(value):
         return f"{value:.0f}"
-    return f"{value:.1f}" if size >= 10 else f"{value:.2f}"
+    return f"{value:.{1 + more}f}" if size >= 10 else f"{value:.{2 + more}f}"
 
 
-def _ratio(value: float | None) -> str:
+def _ratio(value: float | None, more: int = 0) -> str:
     if value is None:
         return "-"
-    return f"1/{1 / value:.3g}" if 0 < value < 0.2 else f"{value:.2f}"
+    return f"1/{1 / value:.{3 + more}g}" if 0 < value < 0.2 else f"{value:.{2 + more}f}"
+
+
+def _telling(value: float, write: Callable[[float, int], str], met: Callable[[float], bool]) -> str:
+    """Write a figure so that it does not look met by being rounded, nor the reverse."""
+    texts = [write(value, more) for more in range(MOST_DIGITS + 1)]
+    return next((text for text in texts if met(_read(text)) == met(value)), texts[0])
+
+
+def _read(text: str) -> float:
+    whole, _, part = text.replace(",", "").partition("/")
+    return float(whole) / float(part or 1)

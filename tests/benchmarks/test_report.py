@@ -41,6 +41,27 @@ def test_row_says_everything() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("value", "reference", "goal", "shown"),
+    [
+        (3.0004, 10, Goal(3, absolute=True), "3.0004 µs"),
+        (3.004, 10, Goal(3, absolute=True), "3.004 µs"),
+        (2.996, 10, Goal(3, absolute=True), "3.00 µs"),
+        (1000.4, 10, Goal(1000, absolute=True), "1,000.4 µs"),
+        (1.502, 1, Goal(1.5), "1.502"),
+        (1.498, 1, Goal(1.5), "1.50"),
+        (0.948, 1, Goal(0.95, least=True), "0.948"),
+        (0.10001, 1, Goal(1 / 10), "1/9.999"),
+        (1.5 + 1e-9, 1, Goal(1.5), "1.50"),
+        (1.502, 1, None, "1.50"),
+    ],
+)
+def test_rounding_hides_no_miss(
+    value: float, reference: float, goal: Goal | None, shown: str
+) -> None:
+    assert shown in row(value, reference, goal).cells()[1:3]
+
+
 def test_what_is_not_met_is_explained(monkeypatch: Any) -> None:
     section = Section("A section", "What it is.")
     section.rows += [row(3, 1, Goal(2)), row(3, 1, Goal(1))]
