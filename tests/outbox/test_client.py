@@ -45,6 +45,28 @@ def test_events_are_delivered_in_order_and_nothing_is_left(
     assert client.close()
 
 
+def test_what_was_delivered_leaves_the_file_while_more_goes_out(
+    make_client: MakeClient, ingest: IngestServer, url: str, path: Path
+) -> None:
+    """A process that is killed leaves few behind that are then sent again."""
+    tracked, go_on = threading.Event(), threading.Event()
+
+    def answer(request: Received) -> Answer:
+        assert tracked.wait(SOON)
+        assert len(ingest.accepted) < 100 or go_on.wait(SOON)
+        return OK
+
+    ingest.answer = answer
+    client = make_client(outbox=url, concurrency=1, timeout=60)
+    for number in range(300):
+        client.track("user_1", f"Event {number}")
+    tracked.set()
+    assert eventually(lambda: len(ingest.accepted) == 100 and ingest.in_flight == 1, SOON)
+    assert read_status(path).events <= 200 + 8
+    go_on.set()
+    assert client.flush(SOON)
+
+
 def test_close_leaves_what_the_ingest_did_not_take(
     make_client: MakeClient,
     ingest: IngestServer,
