@@ -22,13 +22,13 @@ From the call to a transport that takes everything at once: the CPU time of the 
 an event, of a thousand events and of many more, which take turns; a million take as long as all
 the others, so that their row is one sample, taken after them. Then the events a second of several
 threads, on one client and on a client each. One interpreter runs one thread at a time, so more
-threads are not faster; a lock that they fight for would make them slower. Nothing is kept to a
-core here: threads that meet on one would not have to fight."""
+threads are not faster; a lock that they fight for would make them slower. They are kept to no core:
+threads that meet on one would not have to fight."""
 
 
 def benchmark(run: Run) -> Section:
     section = Section("Growth", TEXT)
-    worker = run.worker("contestants", "datalyr", 0, cores=None)
+    worker = run.worker("contestants", "datalyr", 0)
     found = by_turns(
         run.of(3, 2),
         {str(each): partial(_cost, worker, each) for each in (FIRST, *MORE)},
