@@ -90,3 +90,10 @@ def make_client(ingest: IngestServer, transport: str) -> Iterator[MakeClient]:
 def scripts(tmp_path: Path, ingest: IngestServer) -> Scripts:
     """Run programs whose clients, made with `Datalyr.from_env()`, send to the local ingest."""
     return Scripts(tmp_path, ingest.url)
+
+
+@pytest.fixture
+def no_hosts_without_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the environment of this machine keep no host from the proxy that a test names."""
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)

@@ -66,7 +66,7 @@ class Reader:
 
     def __init__(self) -> None:
         """Begin with no answer."""
-        Reader.begin(self)
+        Reader.begin(self)  # not what a parser does then: no request has gone out yet
 
     def begin(self) -> None:
         """Expect the next answer."""

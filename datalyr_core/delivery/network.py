@@ -142,6 +142,7 @@ class TimedStream(httpcore.NetworkStream):
         self._at_descriptor = threading.RLock()
         self._twin: socket.socket | None = None  # of the socket, while TLS has taken it away
         self._unsent = b""
+        self._is_cut = False  # whether a request went out in part
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         """Send what was written, and return what comes; for httpcore."""
@@ -174,7 +175,9 @@ class TimedStream(httpcore.NetworkStream):
     def _talk(self, data: bytes, end: float) -> bytes:
         # A server may answer and close before it has read everything; httpcore, too, goes on.
         with suppress(httpcore.WriteError):
+            self._is_cut = True
             self._real.write(data, _until(end))
+            self._is_cut = False
         return self._real.read(AT_ONCE, _until(end))
 
     def _talk_plainly(self, data: bytes, end: float) -> bytes:
@@ -184,8 +187,8 @@ class TimedStream(httpcore.NetworkStream):
             if data:
                 connection.settimeout(_until(end))
                 connection.sendall(data)
-        except OSError:
-            pass  # as above; also one that takes too long, whose answer may be there
+        except OSError:  # as above; also one that takes too long, whose answer may be there
+            self._is_cut = True
         try:
             connection.settimeout(_until(end))
             received: bytes = connection.recv(AT_ONCE)
@@ -277,4 +280,6 @@ class TimedStream(httpcore.NetworkStream):
 
     def get_extra_info(self, info: str) -> Any:
         """Tell something of the connection, as httpcore's streams do."""
+        if info == "is_readable" and self._is_cut:
+            return True  # as one that was closed: the server takes what follows for the rest
         return self._real.get_extra_info(info)

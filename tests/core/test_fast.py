@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -76,10 +76,39 @@ def trusted_ingest(
     http.tls_settings.cache_clear()
 
 
-@pytest.fixture
-def no_exceptions_from_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("NO_PROXY", "no_proxy"):
-        monkeypatch.delenv(name, raising=False)
+@contextmanager
+def answering(
+    before: int, answer: Callable[[socket.socket], None], *, later: int = 0
+) -> Iterator[str]:
+    """An ingest that answers as it should before, and on other connections later."""
+    ended = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def take(connection: socket.socket) -> None:
+            assert connection.recv(65_536)
+            connection.sendall(OK.encoded())
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection, suppress(OSError):
+                for _ in range(before):
+                    take(connection)
+                answer(connection)
+                for _ in range(later):
+                    other, _ = listener.accept()
+                    with other:
+                        take(other)
+                if later:
+                    ended.wait(20)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        finally:
+            ended.set()
+            thread.join(10)
+        assert not thread.is_alive()
 
 
 # On the wire
@@ -261,36 +290,25 @@ def test_a_body_that_does_not_come_is_waited_for_a_second(
     name: str, before: int, pace: float, time_left: float, most: float
 ) -> None:
     """And the status counts."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
 
-        def answer() -> None:
-            connection, _ = listener.accept()
-            with connection, suppress(OSError):
-                for _ in range(before):
-                    connection.recv(65_536)
-                    connection.sendall(OK.encoded())
-                connection.recv(65_536)
-                connection.sendall(b"HTTP/1.1 202 Accepted\r\nContent-Length: 60000\r\n\r\n")
-                begun = time.monotonic()
-                for number in range(60_000 if pace else 0):
-                    connection.sendall(b".")
-                    while time.monotonic() < begun + number * pace:
-                        if pace > 0.1:
-                            time.sleep(0.01)
-                connection.recv(65_536)  # until it is closed
+    def answer(connection: socket.socket) -> None:
+        connection.recv(65_536)
+        connection.sendall(b"HTTP/1.1 202 Accepted\r\nContent-Length: 60000\r\n\r\n")
+        begun = time.monotonic()
+        for number in range(60_000 if pace else 0):
+            connection.sendall(b".")
+            while time.monotonic() < begun + number * pace:
+                if pace > 0.1:
+                    time.sleep(0.01)
+        assert not connection.recv(65_536)  # it is closed, as nobody can use it again
 
-        thread = threading.Thread(target=answer)
-        thread.start()
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
-        with transport(url, name, timeout=30) as made:
-            for _ in range(before):
-                made.send(BODY)
-            begun = time.monotonic()
-            made.deadline = begun + time_left
-            assert made.send(BODY).status == 202
-            assert 0.4 < time.monotonic() - begun < most
-            thread.join(10)  # the connection is closed, as nobody can use it again
-            assert not thread.is_alive()
+    with answering(before, answer) as url, transport(url, name, timeout=30) as made:
+        for _ in range(before):
+            made.send(BODY)
+        begun = time.monotonic()
+        made.deadline = begun + time_left
+        assert made.send(BODY).status == 202
+        assert 0.4 < time.monotonic() - begun < most
 
 
 HINTS = HINT * 500
@@ -313,63 +331,41 @@ def test_an_answer_without_an_end_is_read_only_so_far(
     name: str, before: int, begin: bytes, flood: bytes
 ) -> None:
     sent = 0
-    with socket.create_server(("127.0.0.1", 0)) as listener:
 
-        def answer() -> None:
-            nonlocal sent
-            connection, _ = listener.accept()
-            with connection, suppress(OSError):
-                for _ in range(before):
-                    connection.recv(65_536)
-                    connection.sendall(OK.encoded())
-                connection.recv(65_536)
-                connection.sendall(begin)
-                while True:
-                    connection.sendall(flood)
-                    sent += len(flood)
+    def answer(connection: socket.socket) -> None:
+        nonlocal sent
+        connection.recv(65_536)
+        connection.sendall(begin)
+        while True:  # until it is closed
+            connection.sendall(flood)
+            sent += len(flood)
 
-        thread = threading.Thread(target=answer)
-        thread.start()
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
-        with transport(url, name, timeout=1) as made:
-            for _ in range(before):
-                made.send(BODY)
-            begun = time.monotonic()
-            made.deadline = begun + 1
-            with suppress(TransportError):
-                assert made.send(BODY).status == 200
-            assert time.monotonic() - begun < 1.9
-        thread.join(10)
-        assert not thread.is_alive()
-        if name == "fast" and before:
-            assert sent < 20_000_000  # most of it in buffers of the system
+    with answering(before, answer) as url, transport(url, name, timeout=1) as made:
+        for _ in range(before):
+            made.send(BODY)
+        begun = time.monotonic()
+        made.deadline = begun + 1
+        with suppress(TransportError):
+            assert made.send(BODY).status == 200
+        assert time.monotonic() - begun < 1.9
+    if name == "fast" and before:
+        assert sent < 20_000_000  # most of it in buffers of the system
 
 
 @pytest.mark.parametrize("name", ["httpx", "fast"])
 @pytest.mark.parametrize("before", [0, 1], ids=["first", "later"])
 def test_an_answer_may_come_before_the_body_was_read(name: str, before: int) -> None:
-    """And the server may read no more of it."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    """The server may read no more of it, and would take what follows for the rest."""
 
-        def answer() -> None:
-            connection, _ = listener.accept()
-            with connection, suppress(OSError):
-                for _ in range(before):
-                    connection.recv(65_536)
-                    connection.sendall(OK.encoded())
-                connection.recv(1000)
-                connection.sendall(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n")
-                ended.wait(10)
+    def answer(connection: socket.socket) -> None:
+        connection.recv(1000)
+        connection.sendall(b"HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n")
 
-        ended = threading.Event()
-        thread = threading.Thread(target=answer)
-        thread.start()
-        with transport(f"http://127.0.0.1:{listener.getsockname()[1]}/", name, timeout=1) as made:
-            for _ in range(before):
-                made.send(BODY)
-            assert made.send(b"x" * 30_000_000).status == 413
-        ended.set()
-        thread.join(10)
+    with answering(before, answer, later=1) as url, transport(url, name, timeout=1) as made:
+        for _ in range(before):
+            made.send(BODY)
+        assert made.send(b"x" * 30_000_000).status == 413
+        assert made.send(BODY).status == 200  # on another connection
 
 
 @pytest.mark.parametrize("name", ["httpx", "fast"])
@@ -392,7 +388,7 @@ def test_a_thread_that_is_made_to_end_leaves_no_connection(
 # Proxies
 
 
-@pytest.mark.usefixtures("no_exceptions_from_proxies")
+@pytest.mark.usefixtures("no_hosts_without_proxy")
 def test_a_proxy_gets_the_same_requests_as_from_httpx(
     ingest: IngestServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -409,7 +405,7 @@ def test_a_proxy_gets_the_same_requests_as_from_httpx(
     assert ingest.connections == 2
 
 
-@pytest.mark.usefixtures("no_exceptions_from_proxies")
+@pytest.mark.usefixtures("no_hosts_without_proxy")
 def test_a_tunnel_is_kept_and_has_its_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with (
         trusted_ingest(tmp_path, monkeypatch, "ingest.test") as ingest,

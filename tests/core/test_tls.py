@@ -91,12 +91,11 @@ def test_a_reply_that_drips_through_tls_takes_no_longer_than_a_request_may(
         assert client.stats.waiting == 1
 
 
+@pytest.mark.usefixtures("no_hosts_without_proxy")
 @both_engines
 def test_a_proxy_of_the_environment_is_used_and_sees_no_event(
     authority: Any, make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("NO_PROXY", "no_proxy"):
-        monkeypatch.delenv(name, raising=False)
     with ingest_of(authority.issue_cert(NAME)) as ingest, TunnelProxy(ingest.port) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", f"user:pass@127.0.0.1:{proxy.port}")
         monkeypatch.setenv("DATALYR_LIVE", "1")  # the name is not this machine's
@@ -112,12 +111,11 @@ def test_a_proxy_of_the_environment_is_used_and_sees_no_event(
         assert ingest.requests[0].headers["host"] == NAME
 
 
+@pytest.mark.usefixtures("no_hosts_without_proxy")
 @both_engines
 def test_a_proxy_may_be_spoken_to_over_tls_itself(
     authority: Any, make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("NO_PROXY", "no_proxy"):
-        monkeypatch.delenv(name, raising=False)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
     with (
@@ -138,14 +136,13 @@ def test_a_proxy_may_be_spoken_to_over_tls_itself(
         assert len(ingest.requests) == 4
 
 
+@pytest.mark.usefixtures("no_hosts_without_proxy")
 @both_engines
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_a_proxy_has_to_show_a_certificate_of_the_same_authorities(
     scheme: str, authority: Any, make_client: MakeClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Which are read once, not for each connection."""
-    for name in ("NO_PROXY", "no_proxy"):
-        monkeypatch.delenv(name, raising=False)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(context)
     with (
@@ -164,11 +161,10 @@ def test_a_proxy_has_to_show_a_certificate_of_the_same_authorities(
         assert ingest.names == ["E"]
 
 
+@pytest.mark.usefixtures("no_hosts_without_proxy")
 def test_authorities_are_read_only_where_something_is_sent_over_tls(
     ingest: IngestServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("NO_PROXY", "no_proxy"):
-        monkeypatch.delenv(name, raising=False)
     for host, proxy, read in [
         (ingest.url, "", 0),
         ("https://ingest.test/track", "", 1),
